@@ -1,0 +1,197 @@
+"""What content is called: a digest is its name, a descriptor is its name, type and size (OCI image-spec, descriptor.md)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sonar_core.errors import BadReference, ContentError, IntegrityError
+from sonar_core.platforms import Platform
+from sonar_core.quoting import escaped, quoted
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+#: Algorithm → how many hexadecimal digits (image-spec, descriptor.md, "Registered algorithms").
+_HEX_LENGTH = {"sha256": 64, "sha512": 128}
+_HEX = re.compile(r"[0-9a-f]+")
+_EXAMPLE = "a digest looks like sha256:9f86d0…, with 64 lower-case hexadecimal digits"
+_LARGEST_SIZE = 2**63 - 1  # an int64, as in every other client
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """The name of content: an algorithm (sha256 or sha512) and a hash in lower-case hexadecimal.
+
+    A Digest that exists is valid, so that it can be a part of a URL or a path (CVE-2024-3727). Raises BadReference.
+    """
+
+    algorithm: str
+    hex: str
+
+    def __post_init__(self) -> None:
+        length = _HEX_LENGTH.get(self.algorithm)
+        if length is None:
+            known = " and ".join(_HEX_LENGTH)
+            raise BadReference(
+                f"the digest algorithm {quoted(self.algorithm)} is not supported; {known} are", hint=_EXAMPLE
+            )
+        if len(self.hex) != length:
+            raise BadReference(
+                f"a {self.algorithm} digest has {length} hexadecimal digits, {quoted(self.hex)} has {len(self.hex)}",
+                hint=_EXAMPLE,
+            )
+        if not _HEX.fullmatch(self.hex):
+            raise BadReference(f"{quoted(self.hex)} is not lower-case hexadecimal", hint=_EXAMPLE)
+
+    @classmethod
+    def parse(cls, text: str) -> Digest:
+        """`sha256:…` or `sha512:…`. Raises BadReference."""
+        algorithm, colon, digits = text.partition(":")
+        if not colon:
+            raise BadReference(f"{quoted(text)} is not a digest: there is no algorithm", hint=_EXAMPLE)
+        return cls(algorithm, digits)
+
+    @classmethod
+    def of(cls, data: bytes, algorithm: str = "sha256") -> Digest:
+        """The digest of these bytes. Raises BadReference for an algorithm that is not supported."""
+        import hashlib  # loads OpenSSL, which a start-up can do without
+
+        if algorithm not in _HEX_LENGTH:
+            raise BadReference(f"the digest algorithm {quoted(algorithm)} is not supported", hint=_EXAMPLE)
+        return cls(algorithm, hashlib.new(algorithm, data).hexdigest())
+
+    def hasher(self) -> _Hash:
+        """A new `hashlib` object of this digest's algorithm: content is right if its `hexdigest()` is `self.hex`."""
+        import hashlib
+
+        return hashlib.new(self.algorithm)
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.hex}"
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """A pointer to content: `size` in bytes; `data` is the content itself where a manifest embeds it.
+
+    Equal when all fields are; hashable (annotations are left out of the hash).
+    """
+
+    media_type: str
+    digest: Digest
+    size: int
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
+    platform: Platform | None = None
+    artifact_type: str | None = None
+    urls: tuple[str, ...] = ()
+    data: bytes | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_json(cls, obj: object, *, what: str = "descriptor") -> Descriptor:
+        """The descriptor that a JSON object holds; members that the spec does not name are dropped.
+
+        `what` names it in errors, as in "layers[3]". Raises ContentError, and IntegrityError where `data` does not have
+        the digest or the size that stands beside it.
+        """
+        if not isinstance(obj, dict):
+            raise ContentError(f"{what} is not an object but {quoted(obj, 40)}")
+        descriptor = cls(
+            media_type=_media_type(obj.get("mediaType"), f"{what}.mediaType"),
+            digest=_digest(obj.get("digest"), f"{what}.digest"),
+            size=_size(obj.get("size"), f"{what}.size"),
+            annotations=annotations_from_json(obj.get("annotations"), what=f"{what}.annotations"),
+            platform=None
+            if obj.get("platform") is None
+            else Platform.from_json(obj["platform"], what=f"{what}.platform"),
+            artifact_type=_media_type(obj["artifactType"], f"{what}.artifactType")
+            if obj.get("artifactType")
+            else None,
+            urls=_strings(obj.get("urls"), f"{what}.urls"),
+            data=_data(obj.get("data"), f"{what}.data"),
+        )
+        if descriptor.data is not None:
+            descriptor._check_data(what)
+        return descriptor
+
+    def _check_data(self, what: str) -> None:
+        data = self.data or b""
+        if len(data) != self.size:
+            raise IntegrityError(f"{what}.data has {len(data)} bytes, its size says {self.size}")
+        if (actual := Digest.of(data, self.digest.algorithm)) != self.digest:
+            raise IntegrityError(f"{what}.data has digest {actual}, not {self.digest}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object, members in the order of the spec's Go types, empty ones left out."""
+        obj: dict[str, Any] = {"mediaType": self.media_type, "digest": str(self.digest), "size": self.size}
+        if self.urls:
+            obj["urls"] = list(self.urls)
+        if self.annotations:
+            obj["annotations"] = dict(self.annotations)
+        if self.data is not None:
+            from base64 import b64encode
+
+            obj["data"] = b64encode(self.data).decode("ascii")
+        if self.platform is not None:
+            obj["platform"] = self.platform.to_json()
+        if self.artifact_type:
+            obj["artifactType"] = self.artifact_type
+        return obj
+
+
+def annotations_from_json(value: object, *, what: str) -> dict[str, str]:
+    """Annotations: strings by string (image-spec, annotations.md); null is none. Raises ContentError."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ContentError(f"{what} is not an object but {quoted(value, 40)}")
+    for key, text in value.items():
+        if not isinstance(text, str):
+            raise ContentError(f"{what}: {escaped(key)} is not a string but {quoted(text, 40)}")
+    return value
+
+
+def _media_type(value: object, what: str) -> str:
+    if not isinstance(value, str) or not value.strip() or not (value.isascii() and value.isprintable()):
+        raise ContentError(f"{what} is not a media type but {quoted(value)}")
+    return value
+
+
+def _digest(value: object, what: str) -> Digest:
+    if not isinstance(value, str):
+        raise ContentError(f"{what} is not a string but {quoted(value, 40)}")
+    try:
+        return Digest.parse(value)
+    except BadReference as error:
+        raise ContentError(f"{what}: {error.message}") from None
+
+
+def _size(value: object, what: str) -> int:
+    if type(value) is not int:  # True is an int to isinstance
+        raise ContentError(f"{what} is not a whole number of bytes but {quoted(value, 40)}")
+    if not 0 <= value <= _LARGEST_SIZE:
+        raise ContentError(f"{what} is {quoted(value, 40)}, which can't be a number of bytes")
+    return value
+
+
+def _strings(value: object, what: str) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ContentError(f"{what} is not an array of strings but {quoted(value, 40)}")
+    return tuple(value)
+
+
+def _data(value: object, what: str) -> bytes | None:
+    if value is None:
+        return None
+    from base64 import b64decode
+
+    try:
+        if not isinstance(value, str):
+            raise ValueError
+        return b64decode(value, validate=True)
+    except ValueError:
+        raise ContentError(f"{what} is not base64 (RFC 4648, section 4) but {quoted(value, 40)}") from None

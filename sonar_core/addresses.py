@@ -1,0 +1,79 @@
+"""Which addresses a registry may send us to.
+
+A redirect, a realm or a Location comes from a stranger. Given by a public registry, it must not lead into the
+user's own network (server-side request forgery); a registry that is itself private may name private addresses,
+and one on loopback may name loopback. Link-local addresses (cloud metadata) are never followed.
+"""
+
+from __future__ import annotations
+
+import threading
+from enum import IntEnum
+
+
+class Reach(IntEnum):
+    """How near an address is. A registry may send us to addresses as near as its own, or farther."""
+
+    PUBLIC = 0
+    PRIVATE = 1
+    LOOPBACK = 2
+    NEVER = 3
+
+
+def reach(address: str) -> Reach:
+    """The reach of an IP address, given as text (a zone id is ignored)."""
+    import ipaddress
+
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return Reach.NEVER
+    if isinstance(ip, ipaddress.IPv6Address):
+        # ::ffff:a.b.c.d, 64:ff9b::/96 (NAT64, RFC 6052) and 2002::/16 (6to4) carry an IPv4 address.
+        inner = ip.ipv4_mapped or ip.sixtofour
+        if inner is None and ip in ipaddress.ip_network("64:ff9b::/96"):
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner is not None:
+            ip = inner
+    if ip.is_loopback:
+        return Reach.LOOPBACK
+    if ip.is_link_local or ip.is_unspecified or ip.is_multicast:
+        return Reach.NEVER
+    return Reach.PUBLIC if ip.is_global else Reach.PRIVATE
+
+
+def is_literal(host: str) -> bool:
+    """Whether a host is an IP address rather than a name."""
+    import ipaddress
+
+    try:
+        ipaddress.ip_address(host.strip("[]").partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+class AddressRule:
+    """What one client may connect to. Knows its registry's host, and learns how near that is by connecting."""
+
+    def __init__(self, home: str, *, allow_private: bool = False) -> None:
+        self._home = home.strip("[]").lower()
+        self._allow_private = allow_private
+        self._lock = threading.Lock()
+        self._reach = reach(self._home) if is_literal(self._home) else None
+
+    def refusal(self, host: str, address: str) -> str | None:
+        """Why `address`, which `host` resolved to, must not be connected to; None where it may be."""
+        near = reach(address)
+        if host.strip("[]").lower() == self._home:
+            with self._lock:
+                # The nearest of its addresses counts least: a name that is both public and private is public.
+                self._reach = near if self._reach is None else min(self._reach, near)
+            return None
+        if near is Reach.NEVER:
+            return f"{host} is the address {address}, which sonar never follows a registry to"
+        allowed = Reach.LOOPBACK if self._allow_private else (self._reach or Reach.PUBLIC)
+        if near <= allowed:
+            return None
+        kind = near.name.lower()
+        return f"{host} is the {kind} address {address}, and {self._home} is not {kind} itself"

@@ -1,0 +1,236 @@
+"""Every hook that a plugin may implement, with the types that it declares.
+
+A plugin is a module (or any object) with functions marked by `hookimpl`, named by an entry point of the group
+`sonar`. Hooks *declare* what the plugin adds; the core selects by name and refuses two claims to one name.
+Anything heavy is named by an import string, `"package.module:name"`, and imported when it is used.
+
+pluggy passes arguments by name: an implementation may leave out those that it does not need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from .challenge import Challenge
+    from .reference import Registry, Repository
+    from .settings import Settings
+
+hookspec = pluggy.HookspecMarker("sonar")
+hookimpl = pluggy.HookimplMarker("sonar")
+
+
+# ── who I am ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Who the user is, for one registry. `source` says where it was found, and is shown in errors.
+
+    One of three kinds: `username` with `password`; an `identity_token` (an OAuth2 refresh token, docker's
+    `identitytoken`); a `token` that is sent as it is (docker's `registrytoken`).
+    """
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    identity_token: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+    source: str = "unknown source"
+
+
+# ── how I prove it ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class AuthContext:
+    """What an auth scheme has to go on: the challenge, for whom, for what, and the credentials if any."""
+
+    challenge: Challenge
+    registry: Registry
+    scopes: frozenset[str] = frozenset()
+    credentials: Credentials | None = None
+
+
+@dataclass(frozen=True)
+class TokenRequest:
+    """A request that a scheme wants sent. `form`, where given, is sent url-encoded by POST.
+
+    The core sends it under its own rules (realm, caps, redirects); `headers` go to the origin of `url` only.
+    """
+
+    url: str
+    form: Mapping[str, str] | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class TokenAnswer:
+    """What came back: the status, the headers (names in lower case), and at most 1 MiB of body."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True)
+class Grant:
+    """Header values that open the registry. `expires_in` counts seconds from now; None: does not expire.
+
+    `scopes`: the scopes that it is good for; None: good for everything on that registry.
+    """
+
+    headers: Mapping[str, str] = field(repr=False)
+    expires_in: float | None = None
+    scopes: frozenset[str] | None = None
+
+
+AuthFlow = Generator[TokenRequest, TokenAnswer, Grant]
+
+
+@dataclass(frozen=True)
+class AuthScheme:
+    """A way to prove who one is. `name` is the scheme of the challenge ("Bearer"), compared without case.
+
+    `flow` (or the import string of one) takes an `AuthContext` and is a generator: it yields each
+    `TokenRequest` that it wants sent, is sent the `TokenAnswer`, and returns a `Grant`. It does no I/O.
+    Raise `AuthError` where it can't be done. When several are asked for, the highest `priority` wins.
+    """
+
+    name: str
+    flow: str | Callable[[AuthContext], AuthFlow]
+    priority: int = 0
+
+
+# ── what can be done ────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Operations of a registry, as `client.NAME`. `factory` (or its import string) takes the `Client`.
+
+    With `registries`, patterns as `*.gitlab.com` matched with the registry's host, it replaces there the
+    endpoint of the same name that names none.
+    """
+
+    name: str
+    factory: str | Callable[[Any], Any]
+    registries: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of the program: `sonar tag ls` has the path `("tag", "ls")`.
+
+    `function` (or its import string) is a plain function with typer annotations that returns data; parameters
+    annotated with `Connect`, `Settings`, `Plugins` or `Report` of `sonar_core.command` are filled in.
+    `text` (or its import string) turns one item of what it returns into what is shown; `str` unless given.
+    """
+
+    path: tuple[str, ...]
+    function: str | Callable[..., Any]
+    summary: str
+    text: str | Callable[[Any], str] | None = None
+
+
+@dataclass(frozen=True)
+class StoreScheme:
+    """A kind of store. `oci:DIR:TAG` has the prefix `oci`; `open` (or its import string) takes the rest.
+
+    See `sonar_core.stores.Store` for what `open(rest, connect)` has to return.
+    """
+
+    prefix: str
+    open: str | Callable[..., Any]
+    summary: str = ""
+
+
+# ── what happened ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One finished HTTP exchange, with secrets removed from `url`.
+
+    `status` is None where no answer came; then `error` says why. `sent` and `received` count body bytes as
+    declared by their headers (None: unknown), `seconds` the time up to the end of the answer's headers.
+    """
+
+    method: str
+    url: str
+    status: int | None
+    seconds: float
+    sent: int | None = None
+    received: int | None = None
+    error: str = ""
+
+
+class Hooks:
+    """The hooks of sonar. Each is called once for each plugin, alone: one that raises does not stop others."""
+
+    @hookspec
+    def sonar_credentials(
+        self, registry: Registry, repository: Repository | None, settings: Settings
+    ) -> Credentials | None:
+        """Say who the user is at `registry`, or None where this source has nothing.
+
+        Called when a registry asks for authentication, once for each repository. The first answer wins: third parties in
+        name order, then the built-in ones. An exception makes the request fail: never silently anonymous.
+
+            @hookimpl
+            def sonar_credentials(registry):
+                if registry.host == "registry.example.com":
+                    return Credentials("robot", read_password(), source="the vault")
+        """
+
+    @hookspec
+    def sonar_auth_schemes(self) -> Iterable[AuthScheme]:  # type: ignore[empty-body]
+        """Add ways to answer a challenge.
+
+            def flow(context):
+                answer = yield TokenRequest(context.challenge.realm)
+                return Grant({"Authorization": "Acme " + answer.body.decode()}, expires_in=300)
+
+            @hookimpl
+            def sonar_auth_schemes():
+                return [AuthScheme("Acme", flow)]
+        """
+
+    @hookspec
+    def sonar_endpoints(self) -> Iterable[Endpoint]:  # type: ignore[empty-body]
+        """Add operations to every Client.
+
+            @hookimpl
+            def sonar_endpoints():
+                return [Endpoint("quota", "acme.quota:Quota", registries=("*.example.com",))]
+        """
+
+    @hookspec
+    def sonar_commands(self) -> Iterable[Command]:  # type: ignore[empty-body]
+        """Add commands to the program, in a group of one's own or in one that exists.
+
+            @hookimpl
+            def sonar_commands():
+                return [Command(("tag", "newest"), "acme.commands:newest", "The tag that was made last")]
+        """
+
+    @hookspec
+    def sonar_stores(self) -> Iterable[StoreScheme]:  # type: ignore[empty-body]
+        """Add places that hold images, named by a prefix.
+
+            @hookimpl
+            def sonar_stores():
+                return [StoreScheme("acme", "acme.store:open_store", "images in the acme vault")]
+        """
+
+    @hookspec
+    def sonar_exchange(self, exchange: Exchange) -> None:
+        """Be told of each finished HTTP exchange: for tracing, metrics, counting. May be called by any thread.
+
+            @hookimpl
+            def sonar_exchange(exchange):
+                print(exchange.method, exchange.url, exchange.status)
+        """

@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["sonar_core.testing.fixtures"]
+pytest_plugins = ["sonar_core.testing.fixtures", "tests.support.fixtures"]

@@ -134,10 +134,10 @@ class Proxy:
                 raise ConnectionResetError
             if self.rate:
                 await asyncio.sleep(len(data) / self.rate)
+            self._count(data, up=up)
             writer.write(data)
             await writer.drain()
             sent += len(data)
-            self._count(data, up=up)
 
     def _count(self, data: bytes, *, up: bool) -> None:
         if up:

@@ -47,10 +47,9 @@ def _parse(text: str) -> Iterator[Challenge]:
         position = _SPACE.match(text, found.end()).end()  # type: ignore[union-attr]
         token68 = ""
         bare = _TOKEN68.match(text, position)
-        if bare and not _parameter(text, position):
-            # A word before a comma can be the next scheme ("Negotiate, Basic …"): that has no blank before it.
-            if position > found.end():
-                token68, position = bare[0], bare.end()
+        # A word behind a comma is the next scheme ("Negotiate, Basic …"): here a blank stands before it.
+        if bare and position > found.end() and not _parameter(text, position):
+            token68, position = bare[0], bare.end()
         parameters, position = _parameters(text, position)
         yield Challenge(scheme, parameters, token68)
 

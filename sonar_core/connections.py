@@ -21,9 +21,15 @@ from weakref import WeakSet
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, LocationParseError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    LocationParseError,
+    NameResolutionError,
+    NewConnectionError,
+)
 
 from .errors import SettingsError
+from .tls import LazyContext
 
 if TYPE_CHECKING:
     from .addresses import AddressRule
@@ -171,9 +177,7 @@ class _Guarded:
         raise NewConnectionError(connection, str(failure)) from failure
 
 
-def make_pools(
-    settings: Settings, rule: AddressRule, sockets: Sockets, proxy: str | None
-) -> urllib3.PoolManager:
+def make_pools(settings: Settings, rule: AddressRule, sockets: Sockets, proxy: str | None) -> urllib3.PoolManager:
     """The connection pools of one client, for one way out (direct, or through `proxy`)."""
 
     shared = {"rule": rule, "sockets": sockets, "direct": proxy is None, "response_class": _Answer}
@@ -184,13 +188,7 @@ def make_pools(
         "maxsize": max(settings.connections, settings.jobs),
         "blocksize": 256 * 1024,
     }
-    from .tls import LazyContext
-
-    manager: urllib3.PoolManager
-    if proxy is None:
-        manager = urllib3.PoolManager(**options)
-    else:
-        manager = _proxy_manager(proxy, options)
+    manager = urllib3.PoolManager(**options) if proxy is None else _proxy_manager(proxy, options)
     context = LazyContext(settings)
 
     def secure_pool(host: str, port: int, **named: Any) -> urllib3.HTTPSConnectionPool:
@@ -220,10 +218,10 @@ def proxy_for(scheme: str, host: str) -> str | None:
     """The proxy that the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`) names for a host."""
     if not any(name.lower().endswith("_proxy") for name in os.environ):
         return None
-    from urllib.request import getproxies_environment, proxy_bypass_environment
+    from urllib.request import getproxies, proxy_bypass
 
-    proxies = getproxies_environment()
+    proxies = getproxies()
     proxy = proxies.get(scheme) or proxies.get("all")
-    if not proxy or proxy_bypass_environment(host, proxies):
+    if not proxy or proxy_bypass(host):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"

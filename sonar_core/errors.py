@@ -49,7 +49,7 @@ class UsageError(SonarError):
     exit_code = 2
 
 
-class BadReference(UsageError, ValueError):
+class BadReference(UsageError):
     """A registry, repository, tag, digest or location that is malformed. Nothing was sent."""
 
 

@@ -97,7 +97,8 @@ class AuthScheme:
 
     `flow` (or the import string of one) takes an `AuthContext` and is a generator: it yields each
     `TokenRequest` that it wants sent, is sent the `TokenAnswer`, and returns a `Grant`. It does no I/O.
-    Raise `AuthError` where it can't be done. When several are asked for, the highest `priority` wins.
+    Return `Grant({})` where there is nothing to offer, no credentials for instance; raise `AuthError` where
+    something failed. When several are asked for, the highest `priority` wins.
     """
 
     name: str
@@ -177,8 +178,8 @@ class Hooks:
     ) -> Credentials | None:
         """Say who the user is at `registry`, or None where this source has nothing.
 
-        Called when a registry asks for authentication, once for each repository. The first answer wins: third parties in
-        name order, then the built-in ones. An exception makes the request fail: never silently anonymous.
+        Called when a registry asks for authentication, once for each repository. The first answer
+        wins: third parties in name order, then the built-in ones. An exception makes the request fail: never silently anonymous.
 
             @hookimpl
             def sonar_credentials(registry):
@@ -190,47 +191,47 @@ class Hooks:
     def sonar_auth_schemes(self) -> Iterable[AuthScheme]:  # type: ignore[empty-body]
         """Add ways to answer a challenge.
 
-            def flow(context):
-                answer = yield TokenRequest(context.challenge.realm)
-                return Grant({"Authorization": "Acme " + answer.body.decode()}, expires_in=300)
+        def flow(context):
+            answer = yield TokenRequest(context.challenge.realm)
+            return Grant({"Authorization": "Acme " + answer.body.decode()}, expires_in=300)
 
-            @hookimpl
-            def sonar_auth_schemes():
-                return [AuthScheme("Acme", flow)]
+        @hookimpl
+        def sonar_auth_schemes():
+            return [AuthScheme("Acme", flow)]
         """
 
     @hookspec
     def sonar_endpoints(self) -> Iterable[Endpoint]:  # type: ignore[empty-body]
         """Add operations to every Client.
 
-            @hookimpl
-            def sonar_endpoints():
-                return [Endpoint("quota", "acme.quota:Quota", registries=("*.example.com",))]
+        @hookimpl
+        def sonar_endpoints():
+            return [Endpoint("quota", "acme.quota:Quota", registries=("*.example.com",))]
         """
 
     @hookspec
     def sonar_commands(self) -> Iterable[Command]:  # type: ignore[empty-body]
         """Add commands to the program, in a group of one's own or in one that exists.
 
-            @hookimpl
-            def sonar_commands():
-                return [Command(("tag", "newest"), "acme.commands:newest", "The tag that was made last")]
+        @hookimpl
+        def sonar_commands():
+            return [Command(("tag", "newest"), "acme.commands:newest", "The tag that was made last")]
         """
 
     @hookspec
     def sonar_stores(self) -> Iterable[StoreScheme]:  # type: ignore[empty-body]
         """Add places that hold images, named by a prefix.
 
-            @hookimpl
-            def sonar_stores():
-                return [StoreScheme("acme", "acme.store:open_store", "images in the acme vault")]
+        @hookimpl
+        def sonar_stores():
+            return [StoreScheme("acme", "acme.store:open_store", "images in the acme vault")]
         """
 
     @hookspec
     def sonar_exchange(self, exchange: Exchange) -> None:
         """Be told of each finished HTTP exchange: for tracing, metrics, counting. May be called by any thread.
 
-            @hookimpl
-            def sonar_exchange(exchange):
-                print(exchange.method, exchange.url, exchange.status)
+        @hookimpl
+        def sonar_exchange(exchange):
+            print(exchange.method, exchange.url, exchange.status)
         """

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -177,9 +177,7 @@ class Plugins:
 
     # ── the hooks ───────────────────────────────────────────────────────────────────────────────────────
 
-    def credentials(
-        self, registry: Registry, repository: Repository | None, settings: Settings
-    ) -> Credentials | None:
+    def credentials(self, registry: Registry, repository: Repository | None, settings: Settings) -> Credentials | None:
         """The first answer of the credential sources. Raises PluginError where a source raises."""
         for plugin, call in self._implementations("sonar_credentials"):
             try:
@@ -251,6 +249,12 @@ class Plugins:
                 if claim.value is value:
                     return claim.plugin
         return None
+
+    def reject(self, value: object, why: str) -> None:
+        """Note that something a plugin declared can't be used, and why."""
+        owner = self.owner(value)
+        if owner is not None:
+            self._failed(owner, why)
 
     def adds(self, plugin: Plugin) -> tuple[str, ...]:
         """What a plugin adds, in words: `command tag ls`, `scheme Bearer`, …"""
@@ -326,7 +330,8 @@ class Plugins:
                         f"{other.plugin.name} ({other.plugin.distribution})" for other in claims if other is not claim
                     )
                     self._failed(
-                        claim.plugin, f"it claims {_name(claim.value)}, which {others} claims too; its claim is left out"
+                        claim.plugin,
+                        f"it claims {_name(claim.value)}, which {others} claims too; its claim is left out",
                     )
         return chosen
 
@@ -382,7 +387,6 @@ def _entry_points() -> list[EntryPoint]:
     from importlib.metadata import entry_points
 
     found = {
-        (entry.dist.name if entry.dist else "", entry.name, entry.value): entry
-        for entry in entry_points(group=GROUP)
+        (entry.dist.name if entry.dist else "", entry.name, entry.value): entry for entry in entry_points(group=GROUP)
     }
     return [found[key] for key in sorted(found, key=lambda key: (key[0] != BUILTIN, *key))]

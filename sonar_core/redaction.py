@@ -7,7 +7,19 @@ from urllib.parse import quote, unquote, urlsplit
 
 # Query parameters whose values are known to hold no secret (distribution-spec, docker token flow).
 _PLAIN = frozenset(
-    {"n", "last", "digest", "mount", "from", "artifactType", "tag", "service", "scope", "account", "client_id"}
+    {
+        "n",
+        "last",
+        "digest",
+        "mount",
+        "from",
+        "artifactType",
+        "tag",
+        "service",
+        "scope",
+        "account",
+        "client_id",
+    }
 )
 
 # C0, DEL, C1, and the marks that reorder text (Unicode UAX #9; "Trojan Source", CVE-2021-42574), line and

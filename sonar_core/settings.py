@@ -41,20 +41,14 @@ class Settings:
         30.0, "seconds to wait for a connection, for the headers, for the next bytes", kind=float, least=0.01
     )
     attempts: int = _option(5, "how often a request is tried", kind=int, least=1)
-    retry_after_max: float = _option(
-        60.0, "longest wait in seconds that a registry may ask for", kind=float, least=0
-    )
+    retry_after_max: float = _option(60.0, "longest wait in seconds that a registry may ask for", kind=float, least=0)
     backoff: float = _option(0.2, "first wait between two attempts, in seconds; doubles", kind=float, least=0)
     redirects: int = _option(10, "redirects followed for one request", kind=int, least=0)
     connections: int = _option(8, "connections kept for each host", kind=int, least=1)
     jobs: int = _option(6, "transfers at the same time", kind=int, least=1)
-    requests_per_second: float = _option(
-        0.0, "upper bound for each registry; 0: no bound", kind=float, least=0
-    )
+    requests_per_second: float = _option(0.0, "upper bound for each registry; 0: no bound", kind=float, least=0)
     manifest_bytes: int = _option(4 * MIB, "largest manifest or config that is read", kind=int, least=1)
-    answer_bytes: int = _option(
-        32 * MIB, "largest page of a list, or other JSON, that is read", kind=int, least=1
-    )
+    answer_bytes: int = _option(32 * MIB, "largest page of a list, or other JSON, that is read", kind=int, least=1)
     token_bytes: int = _option(1 * MIB, "largest answer of a token server that is read", kind=int, least=1)
     pages: int = _option(100_000, "pages of one list that are followed", kind=int, least=1)
     depth: int = _option(8, "indexes inside of indexes that are followed", kind=int, least=1)
@@ -101,9 +95,7 @@ class Settings:
         """These settings with what the config file says of `registry` alone."""
         section = self.registries.get(registry.key) or self.registries.get(registry.host) or {}
         where = f'{self.sources.get("", "config")} [registry."{registry.host}"]'
-        values = {
-            name: _convert(name, value, where) for name, value in section.items() if name not in self.pinned
-        }
+        values = {name: _convert(name, value, where) for name, value in section.items() if name not in self.pinned}
         return self._put(values, dict.fromkeys(values, where), pin=False)
 
     def plugin(self, name: str) -> Mapping[str, Any]:

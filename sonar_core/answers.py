@@ -1,0 +1,89 @@
+"""Error answers of a registry, as errors of ours (OCI distribution-spec, "Error Codes")."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from .errors import (
+    Forbidden,
+    NotFound,
+    RateLimited,
+    RegistryMessage,
+    ResponseError,
+    SonarError,
+    Unauthorized,
+    Unsupported,
+)
+from .redaction import printable, redact_url
+
+if TYPE_CHECKING:
+    from .transport import Response
+
+_CAP = 64 * 1024
+_SHOWN = 300
+_CLASSES: dict[int, type[ResponseError]] = {
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    405: Unsupported,
+    429: RateLimited,
+}
+
+
+def error_from(response: Response, *, hint: str | None = None) -> ResponseError:
+    """The error that an answer means. Reads and closes it."""
+    errors = _messages(response)
+    kind = _CLASSES.get(response.status, ResponseError)
+    if kind is ResponseError and any(error.code == "UNSUPPORTED" for error in errors):
+        kind = Unsupported
+    url = redact_url(response.url)
+    said = "; ".join(str(error) for error in errors) or _reason(response.status)
+    message = f"{response.request.method} {url} answered {response.status} ({said})"
+    error = kind(message, status=response.status, url=url, errors=errors, hint=hint)
+    if isinstance(error, RateLimited):
+        error.retry_after = _seconds(response.headers.get("Retry-After", ""))
+    if error.hint is None and response.headers.get("Retry-After"):
+        asked = printable(response.headers["Retry-After"])[:60]
+        unit = " s" if asked.isdigit() else ""
+        error.hint = f"it asks to wait {asked}{unit}"
+    return error
+
+
+def _seconds(text: str) -> float | None:
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def _reason(status: int) -> str:
+    import http
+
+    try:
+        return http.HTTPStatus(status).phrase
+    except ValueError:
+        return "no reason given"
+
+
+def _messages(response: Response) -> tuple[RegistryMessage, ...]:
+    try:
+        body = b"" if response.request.method == "HEAD" else response.read(_CAP)
+        document = json.loads(body) if body else None
+    except (SonarError, ValueError, RecursionError):
+        return ()
+    finally:
+        response.close()
+    entries = document.get("errors") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        return ()
+    return tuple(
+        RegistryMessage(_text(entry.get("code")), _text(entry.get("message")), _text(entry.get("detail")))
+        for entry in entries[:5]
+        if isinstance(entry, dict)
+    )
+
+
+def _text(value: object) -> str:
+    """A text of the registry's, safe to show: in one line, without escapes, not longer than a line or two."""
+    if value is None:
+        return ""
+    words = value if isinstance(value, str) else json.dumps(value)
+    return printable(words)[:_SHOWN]

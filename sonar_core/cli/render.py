@@ -1,0 +1,103 @@
+"""What a command returned, on stdout: as text, as JSON, or through a template."""
+
+from __future__ import annotations
+
+import json
+import string
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from sonar_core.command import Raw
+from sonar_core.errors import UsageError
+from sonar_core.plain import to_plain
+from sonar_core.redaction import printable, printable_lines
+
+from .options import Common
+
+_BLOCK_ENCODERS = (str, bytes, Mapping)
+
+
+class Renderer:
+    """Shows results as the common options say. `text` turns one item into what is shown."""
+
+    def __init__(self, common: Common, text: Callable[[Any], str] | None = None) -> None:
+        self._json = common.output == "json"
+        self._template = None if common.format is None else _unescape(common.format)
+        self._text = text
+
+    def show(self, result: Any) -> None:
+        """Show what a command returned. JSON is shown when all of it is there, lines as they come."""
+        if isinstance(result, Raw):
+            _write_bytes(result.blocks)
+        elif self._json:
+            if result is not None:
+                plain = [to_plain(item) for item in result] if _is_list(result) else to_plain(result)
+                sys.stdout.write(json.dumps(plain, indent=2) + "\n")
+        elif result is not None:
+            for item in result if _is_list(result) else (result,):
+                sys.stdout.write(self._line(item) + "\n")
+                sys.stdout.flush()
+
+    def _line(self, item: Any) -> str:
+        if self._template is not None:
+            return printable_lines(_fill(self._template, to_plain(item)))
+        if self._text is not None:
+            return printable_lines(self._text(item))
+        plain = to_plain(item)
+        if isinstance(plain, dict):
+            width = max((len(name) for name in plain), default=0)
+            return "\n".join(f"{name + ':':{width + 1}} {_value(value)}" for name, value in plain.items())
+        return _value(plain)
+
+
+def _is_list(result: Any) -> bool:
+    return isinstance(result, (list, tuple, Iterator)) or (
+        isinstance(result, Iterable)
+        and not isinstance(result, _BLOCK_ENCODERS)
+        and not hasattr(result, "to_json")
+        and not hasattr(type(result), "__dataclass_fields__")
+    )
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, str):
+        return printable(value)
+    if value is None:
+        return "-"
+    return printable(json.dumps(value, ensure_ascii=False))
+
+
+def _write_bytes(blocks: Iterable[bytes]) -> None:
+    sys.stdout.flush()
+    for block in blocks:
+        sys.stdout.buffer.write(block)
+    sys.stdout.buffer.flush()
+
+
+class _Fields(string.Formatter):
+    """`{config.labels.name}` reads keys and positions of plain data, and nothing else."""
+
+    def get_field(self, field_name: str, args: Any, kwargs: Any) -> tuple[Any, str]:
+        value: Any = kwargs["item"]
+        for part in field_name.split(".") if field_name else ():
+            if isinstance(value, list) and part.isdigit() and int(part) < len(value):
+                value = value[int(part)]
+            elif isinstance(value, dict) and part in value:
+                value = value[part]
+            else:
+                known = ", ".join(value) if isinstance(value, dict) else "none here"
+                raise UsageError(f"--format: there is no field {field_name!r}", hint=f"there are: {known}")
+        return (value if isinstance(value, (str, int, float)) else json.dumps(value)), field_name
+
+
+def _fill(template: str, item: Any) -> str:
+    fields = item if isinstance(item, dict) else {"value": item}
+    try:
+        return _Fields().vformat(template, (), {"item": fields})
+    except (ValueError, KeyError, IndexError) as error:
+        raise UsageError(f"--format: {error}") from error
+
+
+def _unescape(template: str) -> str:
+    return template.replace("\\t", "\t").replace("\\n", "\n")

@@ -1,0 +1,127 @@
+"""The shell: makes a command of the program out of a plain function, and runs it.
+
+It adds the common options to the function's own, fills in what the function asks for (`sonar_core.command`), shows
+what comes back, and turns errors into one line and an exit code.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any, get_type_hints
+
+import typer
+import typer.core
+import typer.main
+
+from sonar_core.command import Connect, Report
+from sonar_core.errors import PluginError
+from sonar_core.hookspecs import Command
+from sonar_core.imports import load
+from sonar_core.plugins import Plugins, describe
+from sonar_core.settings import Settings
+
+from . import options
+from .failures import exit_code_for
+from .session import Session
+
+_INJECTED = (Connect, Report, Settings, Plugins)
+
+
+class SonarCommand(typer.core.TyperCommand):
+    """A command whose help shows its own options before the common ones."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        own, common = [], []
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                (common if parameter.name in options.NAMES else own).append(record)
+        for title, records in (("Arguments and options", own), ("Common options", common)):
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+class Shell:
+    """Builds and runs the commands of one set of plugins."""
+
+    def __init__(self, plugins: Plugins) -> None:
+        self.plugins = plugins
+        self._built: dict[tuple[str, ...], Any] = {}
+
+    def build(self, command: Command) -> Any:
+        """The typer command for what a plugin declared; its module is imported now. Raises PluginError."""
+        if command.path not in self._built:
+            app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+            try:
+                function = load(command.function)
+                wrapped = self._wrap(command, function)
+                app.command(
+                    command.path[-1],
+                    cls=SonarCommand,
+                    help=inspect.getdoc(function) or command.summary,
+                    short_help=command.summary,
+                    context_settings={"help_option_names": ["-h", "--help"]},
+                )(wrapped)
+                self._built[command.path] = typer.main.get_command(app)
+            except Exception as error:
+                raise self._broken(command, error) from error
+        return self._built[command.path]
+
+    def _broken(self, command: Command, error: Exception) -> PluginError:
+        owner = self.plugins.owner(command)
+        name = owner.name if owner else "unknown"
+        distribution = owner.distribution if owner else "unknown"
+        return PluginError(
+            f"plugin {name} ({distribution}): the command `{' '.join(command.path)}` does not load: {describe(error)}",
+            plugin=name,
+            distribution=distribution,
+        )
+
+    def _wrap(self, command: Command, function: Callable[..., Any]) -> Callable[..., None]:
+        """`function` as typer shall see it: without what is filled in, with the common options."""
+        hints = get_type_hints(function, include_extras=True)
+        own, injected = [], {}
+        for parameter in inspect.signature(function).parameters.values():
+            kind = hints.get(parameter.name)
+            if kind in _INJECTED:
+                injected[parameter.name] = kind
+            else:
+                keyword = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=kind or str)
+                own.append(keyword)
+        taken = {parameter.name for parameter in own}
+        common = [parameter for parameter in options.parameters() if parameter.name not in taken]
+
+        def run(**values: Any) -> None:
+            common_values = {name: values.pop(name) for name in options.NAMES if name in values and name not in taken}
+            code = self._run(command, function, injected, options.Common(**common_values), values)
+            if code:
+                sys.exit(code)
+
+        run.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in [*own, *common]}
+        run.__doc__ = function.__doc__
+        return run
+
+    def _run(
+        self,
+        command: Command,
+        function: Callable[..., Any],
+        injected: dict[str, type],
+        common: options.Common,
+        values: dict[str, Any],
+    ) -> int:
+        from .render import Renderer
+
+        try:
+            with Session(self.plugins, common) as session:
+                values.update({name: session.provide(kind) for name, kind in injected.items()})
+                renderer = Renderer(common, load(command.text) if command.text else None)
+                renderer.show(function(**values))
+        except SystemExit:
+            raise
+        except BaseException as error:
+            return exit_code_for(error)
+        return 0

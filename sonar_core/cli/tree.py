@@ -1,0 +1,109 @@
+"""The commands as a tree of groups. A command's module is imported when the command runs, not before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import typer.core
+import typer.main
+
+from sonar_core._version import __version__
+from sonar_core.hookspecs import Command
+from sonar_core.plugins import Plugins, Problem
+
+from .failures import tell
+from .shell import Shell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_EPILOG = "Each command has --help. Plugins add commands: `sonar plugin ls` shows what is installed."
+
+
+class Group(typer.core.TyperGroup):
+    """A group whose commands are built when they are asked for; its help needs their summaries only."""
+
+    shell: Shell
+    entries: dict[str, Command | Group]
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(self.entries)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        entry = self.entries.get(cmd_name)
+        return self.shell.build(entry) if isinstance(entry, Command) else entry
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        rows = [(name, _summary(self.entries[name])) for name in self.list_commands(ctx)]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        self.commands = dict.fromkeys(self.entries, None)  # type: ignore[assignment]  # what a typo is compared with
+        return super().resolve_command(ctx, args)
+
+
+def _summary(entry: Command | Group) -> str:
+    return entry.summary if isinstance(entry, Command) else ", ".join(sorted(entry.entries))
+
+
+def build_tree(left_out: Iterable[str] = ()) -> Group:
+    """The whole program: the root group with all commands of all plugins but those `left_out`."""
+    plugins = Plugins.discover(disabled=left_out, report=_warn)
+    shell = Shell(plugins)
+    root = _group(shell, None)
+    for command in plugins.commands():
+        group = root
+        for word in command.path[:-1]:
+            below = group.entries.get(word)
+            if below is None:
+                below = group.entries[word] = _group(shell, word)
+            if isinstance(below, Command):
+                plugins.reject(command, f"`{' '.join(command.path)}` stands below `{word}`, which is a command itself")
+                break
+            group = below
+        else:
+            if command.path[-1] in group.entries:
+                plugins.reject(command, f"`{' '.join(command.path)}` is a group of commands already")
+            else:
+                group.entries[command.path[-1]] = command
+    return root
+
+
+def _group(shell: Shell, name: str | None) -> Group:
+    app = typer.Typer(
+        name=name,
+        cls=Group,
+        add_completion=name is None,
+        rich_markup_mode=None,
+        no_args_is_help=True,
+        epilog=_EPILOG if name is None else None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_root if name is None else _below)
+    group = typer.main.get_command(app)
+    assert isinstance(group, Group)
+    group.shell = shell
+    group.entries = {}
+    return group
+
+
+def _root(
+    version: Annotated[bool, typer.Option("--version", "-V", help="Show the version and exit.", is_eager=True)] = False,
+    no_plugin: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Leave out a plugin.")] = None,
+) -> None:
+    """A client for Docker and OCI registries."""
+    if version:
+        typer.echo(f"sonar {__version__}")
+        raise typer.Exit
+
+
+def _below() -> None:
+    pass
+
+
+def _warn(problem: Problem) -> None:
+    tell(f"warning: {problem}")

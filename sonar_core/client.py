@@ -1,0 +1,219 @@
+"""Client: one registry, spoken to. Base URI, transport and authentication; the operations come from plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
+
+from . import strict_json
+from ._version import __version__
+from .answers import error_from
+from .auth import Authenticator
+from .challenge import parse_challenges
+from .errors import ContentError, ProtocolError, ResponseError
+from .imports import load
+from .links import next_link
+from .plugins import Plugins
+from .redaction import redact_url
+from .reference import Registry
+from .settings import Settings
+from .transport import Body, Origin, Request, Response, Transport
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+USER_AGENT = f"sonar/{__version__}"
+
+
+class Client:
+    """A client of one registry. Thread-safe; a context manager; sends nothing before it is asked to.
+
+    `registry`: a Registry, or a text that `Registry.parse` takes. `settings` and `plugins`: those of the config
+    file and of the installed packages, unless given. `client.tags`, `client.manifests`, … are the endpoints that
+    plugins provide, found by name at first use.
+    """
+
+    def __init__(
+        self,
+        registry: Registry | str,
+        *,
+        settings: Settings | None = None,
+        plugins: Plugins | None = None,
+    ) -> None:
+        found = Registry.parse(registry) if isinstance(registry, str) else registry
+        self.settings = (settings or Settings.load()).for_registry(found)
+        self.registry = Registry(found.host, "http") if self.settings.plain_http else found
+        self.plugins = Plugins.discover() if plugins is None else plugins
+        self._transport = Transport(
+            self.settings,
+            self.base_url,
+            user_agent=USER_AGENT,
+            observe=self.plugins.exchanged if self.plugins.observes_exchanges else None,
+        )
+        self.auth = Authenticator(self.registry, self._transport, self.settings, self.plugins)
+        self._origin = Origin.of(self.base_url)
+        self._endpoints: dict[str, Any] = {}
+
+    @property
+    def base_url(self) -> str:
+        """The base URI: `http://localhost/v2/`."""
+        return f"{self.registry.base_url}/v2/"
+
+    def request(
+        self,
+        method: str,
+        path: str = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: Body | None = None,
+        length: int | None = None,
+        scopes: Iterable[str] = (),
+        expect: Iterable[int] = (200,),
+        repeatable: bool | None = None,
+    ) -> Response:
+        """Send a request and return the answer, which the caller closes.
+
+        `path` is relative to the base URI (`library/nginx/tags/list`), or a URL that the registry gave (an upload
+        `Location`); credentials are sent to the registry's own origin only. `scopes` say what the request needs
+        (`sonar_core.auth.pull`, `push`, …). `body`: bytes, or a function that gives the pieces anew at each call,
+        with their `length` in bytes. `repeatable=False` for a body that can be had only once.
+
+        Raises the ResponseError that fits where the status is not in `expect`; TransportError, AuthError.
+        """
+        url = urljoin(self.base_url, path)
+        scope_set = frozenset(scopes)
+        request = Request(method, url, headers=dict(headers or {}), body=body, length=length, repeatable=repeatable)
+        response = self._authorized(request, scope_set)
+        if response.status in frozenset(expect):
+            return response
+        raise self._error(response, scope_set)
+
+    def _authorized(self, request: Request, scopes: frozenset[str]) -> Response:
+        """Send with whatever opens the registry; a 401 of its own origin is answered, at most twice."""
+        at_home = Origin.of(request.url) == self._origin
+        for rest in (2, 1, 0):
+            private = self.auth.headers(scopes) if at_home else {}
+            response = self._transport.send(_with_private(request, private))
+            if response.status != 401 or not at_home or response.origin != self._origin or not rest:
+                break
+            challenges = parse_challenges(response.header_values("WWW-Authenticate"))
+            try:
+                again = self.auth.answer(challenges, scopes, private)
+            except BaseException:
+                response.close()
+                raise
+            if not again or not request.can_repeat_body:
+                break
+            response.close()
+        return response
+
+    def _error(self, response: Response, scopes: frozenset[str]) -> ResponseError:
+        """The error of an answer; where it is about who one is, it says where the credentials came from."""
+        hint = None
+        if response.status in (401, 403) and response.origin == self._origin:
+            who = self.auth.credentials(sorted(scopes))
+            login = f"sonar auth login {self.registry}"
+            if who is None:
+                hint = f"no credentials were found: {login}"
+            else:
+                hint = f"the credentials came from {who.source}; to replace them: {login}"
+            if response.status == 401 and self.auth.challenges:
+                hint = f"it asks for {self.auth.challenges[0].scheme.capitalize()}; {hint}"
+        return error_from(response, hint=hint)
+
+    def get_json(
+        self,
+        path: str = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+        scopes: Iterable[str] = (),
+        expect: Iterable[int] = (200,),
+    ) -> Any:
+        """The JSON document at `path`. Raises ProtocolError where it is none, or an HTML page, or too long."""
+        wanted = {"Accept": "application/json", **(headers or {})}
+        response = self.request("GET", path, headers=wanted, scopes=scopes, expect=expect)
+        return self.read_json(response)
+
+    def read_json(self, response: Response) -> Any:
+        """The body of an answer as JSON. Raises ProtocolError as `get_json` does."""
+        body = response.read(self.settings.answer_bytes)
+        where = redact_url(response.url)
+        refuse_html(response, body)
+        try:
+            return strict_json.loads(body, what=f"the answer of {where}")
+        except ContentError as error:
+            raise ProtocolError(str(error)) from error
+
+    def paginate(self, path: str, key: str, *, scopes: Iterable[str] = ()) -> Iterator[Any]:
+        """The items of the list `key`, page by page, following `Link` (distribution-spec, end-8b).
+
+        A page is asked for when the one before it is used up. Raises ProtocolError for a list that loops, leads to
+        another origin or has no such key; `null` is an empty list, and null items are left out.
+        """
+        url, seen = urljoin(self.base_url, path), set()
+        for _ in range(self.settings.pages):
+            seen.add(url)
+            response = self.request("GET", url, headers={"Accept": "application/json"}, scopes=scopes)
+            links = response.header_values("Link")
+            document = self.read_json(response)
+            if not isinstance(document, dict) or not isinstance(document.get(key, 0), list | None):
+                raise ProtocolError(f"the answer of {redact_url(url)} has no list {key!r}")
+            yield from (item for item in document[key] or () if item is not None)
+            target = next_link(links)
+            if target is None:
+                return
+            url = urljoin(response.url, target)
+            if Origin.of(url) != self._origin:
+                raise ProtocolError(f"the next page after {redact_url(response.url)} is at another origin")
+            if url in seen:
+                raise ProtocolError(f"the list at {redact_url(response.url)} loops: it leads back to a page before")
+        raise ProtocolError(f"the list at {redact_url(url)} has more than {self.settings.pages} pages")
+
+    def endpoint(self, name: str) -> Any:
+        """The endpoint `name` for this registry. Raises AttributeError where no plugin provides it."""
+        if name not in self._endpoints:
+            found = self.plugins.endpoint(name, self.registry)
+            if found is None:
+                known = sorted({endpoint.name for endpoint in self.plugins.endpoints()})
+                raise AttributeError(f"no plugin provides the endpoint {name!r}; there are: {', '.join(known)}")
+            self._endpoints[name] = load(found.factory)(self)
+        return self._endpoints[name]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self.endpoint(name)
+
+    def close(self) -> None:
+        """Close the connections. Threads that wait for an answer get an error."""
+        self._transport.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Client {self.base_url}>"
+
+
+def refuse_html(response: Response, body: bytes) -> None:
+    """Raises ProtocolError where an HTML page came with a success status: a proxy's log-in page, mostly."""
+    if response.content_type in ("text/html", "application/xhtml+xml") or body[:64].lstrip()[:1] == b"<":
+        raise ProtocolError(
+            f"{redact_url(response.url)} answered with a page of HTML where data belongs",
+            hint="a proxy or a log-in page stands between; is this the registry's address?",
+        )
+
+
+def _with_private(request: Request, private: Mapping[str, str]) -> Request:
+    """`request` with what opens the registry. What a caller gave by that name goes first."""
+    if not private:
+        return request
+    taken = {name.lower() for name in request.headers}
+    return replace(request, private={n: v for n, v in private.items() if n.lower() not in taken})

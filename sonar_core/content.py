@@ -1,17 +1,20 @@
-"""What content is called: a digest is its name, a descriptor is its name, type and size (OCI image-spec, descriptor.md)."""
+"""What content is called: a digest names it; a descriptor names it with its type and size.
+
+Source: OCI image-spec, descriptor.md.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sonar_core.errors import BadReference, ContentError, IntegrityError
 from sonar_core.platforms import Platform
-from sonar_core.quoting import escaped, quoted
+from sonar_core.quoting import quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from hashlib import _Hash
 
 #: Algorithm → how many hexadecimal digits (image-spec, descriptor.md, "Registered algorithms").
@@ -25,22 +28,17 @@ _LARGEST_SIZE = 2**63 - 1  # an int64, as in every other client
 class Digest:
     """The name of content: an algorithm (sha256 or sha512) and a hash in lower-case hexadecimal.
 
-    A Digest that exists is valid, so that it can be a part of a URL or a path (CVE-2024-3727). Raises BadReference.
+    A Digest that exists is valid: it can be a part of a URL or a path (CVE-2024-3727). Raises BadReference.
     """
 
     algorithm: str
     hex: str
 
     def __post_init__(self) -> None:
-        length = _HEX_LENGTH.get(self.algorithm)
-        if length is None:
-            known = " and ".join(_HEX_LENGTH)
-            raise BadReference(
-                f"the digest algorithm {quoted(self.algorithm)} is not supported; {known} are", hint=_EXAMPLE
-            )
+        length = _hex_length(self.algorithm)
         if len(self.hex) != length:
             raise BadReference(
-                f"a {self.algorithm} digest has {length} hexadecimal digits, {quoted(self.hex)} has {len(self.hex)}",
+                f"{quoted(self.hex)} has {len(self.hex)} digits, a {self.algorithm} digest has {length}",
                 hint=_EXAMPLE,
             )
         if not _HEX.fullmatch(self.hex):
@@ -59,12 +57,11 @@ class Digest:
         """The digest of these bytes. Raises BadReference for an algorithm that is not supported."""
         import hashlib  # loads OpenSSL, which a start-up can do without
 
-        if algorithm not in _HEX_LENGTH:
-            raise BadReference(f"the digest algorithm {quoted(algorithm)} is not supported", hint=_EXAMPLE)
+        _hex_length(algorithm)
         return cls(algorithm, hashlib.new(algorithm, data).hexdigest())
 
     def hasher(self) -> _Hash:
-        """A new `hashlib` object of this digest's algorithm: content is right if its `hexdigest()` is `self.hex`."""
+        """A new `hashlib` object of this algorithm: content is right if its `hexdigest()` is `self.hex`."""
         import hashlib
 
         return hashlib.new(self.algorithm)
@@ -93,35 +90,25 @@ class Descriptor:
     def from_json(cls, obj: object, *, what: str = "descriptor") -> Descriptor:
         """The descriptor that a JSON object holds; members that the spec does not name are dropped.
 
-        `what` names it in errors, as in "layers[3]". Raises ContentError, and IntegrityError where `data` does not have
+        `what` names it in errors, as in "layers[3]". Raises ContentError, and IntegrityError where `data` has not
         the digest or the size that stands beside it.
         """
         if not isinstance(obj, dict):
-            raise ContentError(f"{what} is not an object but {quoted(obj, 40)}")
+            raise ContentError(f"{what} is not an object but {quoted(obj)}")
+        platform, artifact_type = obj.get("platform"), obj.get("artifactType")
         descriptor = cls(
             media_type=_media_type(obj.get("mediaType"), f"{what}.mediaType"),
             digest=_digest(obj.get("digest"), f"{what}.digest"),
             size=_size(obj.get("size"), f"{what}.size"),
             annotations=annotations_from_json(obj.get("annotations"), what=f"{what}.annotations"),
-            platform=None
-            if obj.get("platform") is None
-            else Platform.from_json(obj["platform"], what=f"{what}.platform"),
-            artifact_type=_media_type(obj["artifactType"], f"{what}.artifactType")
-            if obj.get("artifactType")
-            else None,
+            platform=None if platform is None else Platform.from_json(platform, what=f"{what}.platform"),
+            artifact_type=artifact_type_from_json(artifact_type, what=f"{what}.artifactType"),
             urls=_strings(obj.get("urls"), f"{what}.urls"),
             data=_data(obj.get("data"), f"{what}.data"),
         )
         if descriptor.data is not None:
-            descriptor._check_data(what)
+            _check_data(descriptor.data, descriptor, what)
         return descriptor
-
-    def _check_data(self, what: str) -> None:
-        data = self.data or b""
-        if len(data) != self.size:
-            raise IntegrityError(f"{what}.data has {len(data)} bytes, its size says {self.size}")
-        if (actual := Digest.of(data, self.digest.algorithm)) != self.digest:
-            raise IntegrityError(f"{what}.data has digest {actual}, not {self.digest}")
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object, members in the order of the spec's Go types, empty ones left out."""
@@ -136,7 +123,7 @@ class Descriptor:
             obj["data"] = b64encode(self.data).decode("ascii")
         if self.platform is not None:
             obj["platform"] = self.platform.to_json()
-        if self.artifact_type:
+        if self.artifact_type is not None:
             obj["artifactType"] = self.artifact_type
         return obj
 
@@ -146,14 +133,28 @@ def annotations_from_json(value: object, *, what: str) -> dict[str, str]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise ContentError(f"{what} is not an object but {quoted(value, 40)}")
+        raise ContentError(f"{what} is not an object but {quoted(value)}")
     for key, text in value.items():
         if not isinstance(text, str):
-            raise ContentError(f"{what}: {escaped(key)} is not a string but {quoted(text, 40)}")
-    return value
+            raise ContentError(f"{what}: {quoted(key)} is not a string but {quoted(text)}")
+    return dict(value)
+
+
+def artifact_type_from_json(value: object, *, what: str) -> str | None:
+    """An `artifactType`; null and the empty string are none. Raises ContentError."""
+    return None if value is None or value == "" else _media_type(value, what)
+
+
+def _hex_length(algorithm: str) -> int:
+    if algorithm not in _HEX_LENGTH:
+        known = " and ".join(_HEX_LENGTH)
+        message = f"the digest algorithm {quoted(algorithm)} is not supported, only {known}"
+        raise BadReference(message, hint=_EXAMPLE)
+    return _HEX_LENGTH[algorithm]
 
 
 def _media_type(value: object, what: str) -> str:
+    # Not held to RFC 6838: registries hold types that break it. It may become part of a header, so it is one line.
     if not isinstance(value, str) or not value.strip() or not (value.isascii() and value.isprintable()):
         raise ContentError(f"{what} is not a media type but {quoted(value)}")
     return value
@@ -161,7 +162,7 @@ def _media_type(value: object, what: str) -> str:
 
 def _digest(value: object, what: str) -> Digest:
     if not isinstance(value, str):
-        raise ContentError(f"{what} is not a string but {quoted(value, 40)}")
+        raise ContentError(f"{what} is not a string but {quoted(value)}")
     try:
         return Digest.parse(value)
     except BadReference as error:
@@ -169,18 +170,21 @@ def _digest(value: object, what: str) -> Digest:
 
 
 def _size(value: object, what: str) -> int:
-    if type(value) is not int:  # True is an int to isinstance
-        raise ContentError(f"{what} is not a whole number of bytes but {quoted(value, 40)}")
+    if type(value) is not int:  # isinstance would take true for a number
+        raise ContentError(f"{what} is not a whole number of bytes but {quoted(value)}")
     if not 0 <= value <= _LARGEST_SIZE:
-        raise ContentError(f"{what} is {quoted(value, 40)}, which can't be a number of bytes")
+        raise ContentError(f"{what} is {quoted(value)}, which is not between 0 and 2^63-1")
     return value
 
 
 def _strings(value: object, what: str) -> tuple[str, ...]:
     if value is None:
         return ()
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ContentError(f"{what} is not an array of strings but {quoted(value, 40)}")
+    if not isinstance(value, list):
+        raise ContentError(f"{what} is not an array but {quoted(value)}")
+    for item in value:
+        if not isinstance(item, str):
+            raise ContentError(f"{what} holds not only strings but {quoted(item)}")
     return tuple(value)
 
 
@@ -190,8 +194,15 @@ def _data(value: object, what: str) -> bytes | None:
     from base64 import b64decode
 
     try:
-        if not isinstance(value, str):
-            raise ValueError
-        return b64decode(value, validate=True)
+        return b64decode(value if isinstance(value, str) else "?", validate=True)
     except ValueError:
         raise ContentError(f"{what} is not base64 (RFC 4648, section 4) but {quoted(value, 40)}") from None
+
+
+def _check_data(data: bytes, descriptor: Descriptor, what: str) -> None:
+    """image-spec, descriptor.md: data "SHOULD be verified against the digest and size"."""
+    if len(data) != descriptor.size:
+        raise IntegrityError(f"{what}.data has {len(data)} bytes, its size says {descriptor.size}")
+    actual = Digest.of(data, descriptor.digest.algorithm)
+    if actual != descriptor.digest:
+        raise IntegrityError(f"{what}.data has digest {actual}, its digest says {descriptor.digest}")

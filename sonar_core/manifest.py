@@ -6,13 +6,12 @@ Sources: OCI image-spec, manifest.md and image-index.md; Docker "Image Manifest 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sonar_core import media_types
-from sonar_core.content import Descriptor, Digest, annotations_from_json
+from sonar_core.content import Descriptor, Digest, annotations_from_json, artifact_type_from_json
 from sonar_core.errors import ContentError, IntegrityError
 from sonar_core.media_types import (
     DOCKER_SCHEMA1,
@@ -24,13 +23,17 @@ from sonar_core.media_types import (
 from sonar_core.quoting import quoted
 from sonar_core.strict_json import loads
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 #: Content types that say nothing: what storage and proxies put where they know no better.
-_GENERIC = frozenset(
-    {"", "application/json", "application/octet-stream", "binary/octet-stream", "text/plain"}
-)
+_GENERIC = frozenset({"", "application/json", "application/octet-stream", "binary/octet-stream", "text/plain"})
 _SCHEMA1 = frozenset({DOCKER_SCHEMA1, DOCKER_SCHEMA1_SIGNED})
-#: The members that decide what a document is.
-_TELLING = frozenset({"mediaType", "schemaVersion", "config", "layers", "manifests", "fsLayers"})
+#: The members that decide what a document is, by what Go's reader, which does not tell case apart, takes for them.
+_TELLING = {
+    name.casefold(): name
+    for name in ("mediaType", "schemaVersion", "config", "layers", "manifests", "fsLayers", "subject")
+}
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,8 @@ class Manifest:
     def parse(cls, raw: bytes, content_type: str | None = None, expected: Digest | None = None) -> Manifest:
         """The manifest in `raw`, checked from end to end.
 
-        `content_type` is the header's value, parameters and all; `expected` is the digest that was asked for. Raises
-        IntegrityError for another digest, ContentError for everything that is not a sound manifest or index.
+        `content_type` is the header's value, parameters and all; `expected` is the digest that was asked for.
+        Raises IntegrityError for another digest, ContentError for what is not a sound manifest or index.
         """
         digest = Digest.of(raw, expected.algorithm if expected else "sha256")
         if expected is not None and digest != expected:
@@ -54,19 +57,15 @@ class Manifest:
         what = f"manifest {digest}"
         document = loads(raw, what=what)
         if not isinstance(document, dict):
-            raise ContentError(f"{what} is not an object but {quoted(document, 40)}")
+            raise ContentError(f"{what} is not an object but {quoted(document)}")
         manifest = cls(raw, _media_type(document, content_type, what), digest)
-        # Every part is read now, so that a Manifest that exists has no error to raise later.
         manifest.__dict__["json"] = document
-        for part in (
-            manifest.config,
-            manifest.layers,
-            manifest.manifests,
-            manifest.subject,
-            manifest.annotations,
-        ):
-            del part
+        manifest._read_all()
         return manifest
+
+    def _read_all(self) -> None:
+        """Every part is read, and kept, so that a manifest that was parsed has no error to raise later."""
+        _ = (self.config, self.layers, self.manifests, self.subject, self.artifact_type, self.annotations)
 
     @cached_property
     def json(self) -> Mapping[str, Any]:
@@ -103,10 +102,7 @@ class Manifest:
     @cached_property
     def artifact_type(self) -> str | None:
         """The `artifactType` that the document itself states."""
-        value = self.json.get("artifactType")
-        if value is not None and not isinstance(value, str):
-            raise ContentError(f"{self._what}: artifactType is not a string but {quoted(value, 40)}")
-        return value or None
+        return artifact_type_from_json(self.json.get("artifactType"), what=f"{self._what}: artifactType")
 
     @cached_property
     def annotations(self) -> Mapping[str, str]:
@@ -114,7 +110,7 @@ class Manifest:
         return annotations_from_json(self.json.get("annotations"), what=f"{self._what}: annotations")
 
     def children(self) -> tuple[Descriptor, ...]:
-        """What must be there before this can be: the entries of an index, or the config and then the layers."""
+        """What this needs to be complete: the entries of an index, or the config and then the layers."""
         return self.manifests if self.config is None else (self.config, *self.layers)
 
     def descriptor(self) -> Descriptor:
@@ -133,51 +129,45 @@ class Manifest:
         if values is None:  # Go writes an empty list as null
             return ()
         if not isinstance(values, list):
-            raise ContentError(f"{self._what}: {name} is not an array but {quoted(values, 40)}")
+            raise ContentError(f"{self._what}: {name} is not an array but {quoted(values)}")
         return tuple(self._descriptor(value, f"{name}[{position}]") for position, value in enumerate(values))
 
 
 def _media_type(document: dict[str, Any], content_type: str | None, what: str) -> str:
-    """What the document is. Header, `mediaType` and members must agree. Raises ContentError."""
+    """What the document is. The header, its `mediaType` and its members must agree. Raises ContentError."""
     for name in document:
-        exact = next((telling for telling in _TELLING if telling.casefold() == name.casefold()), name)
-        if exact != name:  # Go's reader would take it for the exact one
-            raise ContentError(
-                f"{what} writes {quoted(name)} for {exact!r}, which some clients read and others do not"
-            )
+        if (exact := _TELLING.get(name.casefold(), name)) != name:
+            raise ContentError(f"{what} writes {quoted(name)} for '{exact}', which clients read differently")
     header = media_types.essence(content_type or "")
-    if header in _GENERIC:
-        header = ""
-    stated = document.get("mediaType") or ""
+    header = "" if header in _GENERIC else header
+    stated = "" if document.get("mediaType") is None else document["mediaType"]
     if not isinstance(stated, str):
-        raise ContentError(f"{what}: mediaType is not a string but {quoted(stated, 40)}")
-    version = document.get("schemaVersion", 2)
-    if (header or stated) in _SCHEMA1 or stated in _SCHEMA1 or version == 1 or "fsLayers" in document:
-        raise ContentError(
-            f"{what} is Docker's schema 1, which is obsolete and not supported",
-            hint="pull it with an old docker and push it again with a current one",
-        )
-    if type(version) is not int or version != 2:
-        raise ContentError(f"{what} has schemaVersion {quoted(version, 40)}, it must be 2")
+        raise ContentError(f"{what}: mediaType is not a string but {quoted(stated)}")
+    _check_schema(document, {header, stated}, what)
     if header and stated and header != stated:
-        raise ContentError(
-            f"{what} came as {quoted(header)} and calls itself {quoted(stated)} (CVE-2021-41190)"
-        )
-    if header.startswith("application/vnd.docker.") and not stated:
-        raise ContentError(
-            f"{what} came as {quoted(header)} but has no mediaType, which Docker's format requires"
-        )
-    looks_like_index = "manifests" in document
-    looks_like_image = "config" in document or "layers" in document
-    if looks_like_index and looks_like_image:
+        raise ContentError(f"{what} came as {quoted(header)} but calls itself {quoted(stated)} (CVE-2021-41190)")
+    if not stated and header.startswith("application/vnd.docker."):
+        raise ContentError(f"{what} came as {quoted(header)} but has no mediaType, which Docker's format requires")
+    index_like, image_like = "manifests" in document, "config" in document or "layers" in document
+    if index_like and image_like:
         raise ContentError(f"{what} is both a manifest and an index (CVE-2021-41190)")
     media_type = header or stated
-    if not media_type and (looks_like_index or looks_like_image):
-        media_type = OCI_INDEX if looks_like_index else OCI_MANIFEST
+    if not media_type and (index_like or image_like):
+        media_type = OCI_INDEX if index_like else OCI_MANIFEST
     if media_type not in MANIFEST_TYPES:
-        kind = quoted(media_type) if media_type else "a JSON document of no known kind"
+        kind = quoted(media_type) if media_type else "JSON of an unknown kind"
         raise ContentError(f"{what} is neither an image manifest nor an index but {kind}")
-    if looks_like_image if media_types.is_index(media_type) else looks_like_index:
-        other = "an image manifest" if looks_like_image else "an index"
-        raise ContentError(f"{what} has the type {media_type} and the members of {other} (CVE-2021-41190)")
+    if image_like if media_types.is_index(media_type) else index_like:
+        raise ContentError(f"{what} has the members of another type than {media_type} (CVE-2021-41190)")
     return media_type
+
+
+def _check_schema(document: dict[str, Any], types: set[str], what: str) -> None:
+    version = document.get("schemaVersion", 2)
+    if types & _SCHEMA1 or "fsLayers" in document or (version == 1 and version is not True):
+        raise ContentError(
+            f"{what} is Docker's schema 1, which is obsolete and not supported",
+            hint="push the image again with Docker 1.10 or later",
+        )
+    if type(version) is not int or version != 2:
+        raise ContentError(f"{what}: schemaVersion is {quoted(version)}, not 2")

@@ -22,7 +22,7 @@ DOCKER_LAYER_GZIP: Final = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 DOCKER_SCHEMA1: Final = "application/vnd.docker.distribution.manifest.v1+json"
 DOCKER_SCHEMA1_SIGNED: Final = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 
-#: What a client asks for in `Accept`. Without the indexes a registry may answer with one platform of its choice.
+#: What a client asks for in `Accept`. Without the indexes, a registry may answer with a platform of its choice.
 MANIFEST_TYPES: Final = (OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST)
 INDEX_TYPES: Final = frozenset({OCI_INDEX, DOCKER_LIST})
 
@@ -33,10 +33,10 @@ def is_index(media_type: str) -> bool:
 
 
 def is_manifest(media_type: str) -> bool:
-    """Whether this is an image manifest or an index: what a registry keeps under `/manifests/`, not `/blobs/`."""
+    """Whether this is an image manifest or an index: what a registry keeps under `/manifests/`."""
     return media_type in MANIFEST_TYPES
 
 
 def essence(content_type: str) -> str:
-    """The media type in a Content-Type header, lower case and without parameters (RFC 9110, section 8.3.1)."""
+    """The media type in a Content-Type header: lower case, without parameters (RFC 9110, section 8.3.1)."""
     return content_type.partition(";")[0].strip().lower()

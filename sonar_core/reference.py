@@ -4,11 +4,12 @@ The grammar is that of distribution/reference, the one docker uses:
 
     reference   [scheme "://"] [domain "/"] path [":" tag] ["@" digest]
     domain      host [":" port]: a DNS name, an IPv4 address, an IPv6 address in brackets
-    path        components of a-z and 0-9 with separators "." "_" "__" "-", joined by "/"; at most 255 characters
-    tag         A-Z a-z 0-9 "_" "." "-", not beginning with "." or "-"; at most 128 characters
+    path        components of a-z and 0-9 with separators "." "_" "__" "-"… in them, joined by "/"; at most 255
+    tag         A-Z a-z 0-9 "_" "." "-", not beginning with "." or "-"; at most 128
 
-The first component is a domain where it has a "." or a ":" or an upper-case letter, is `localhost`, or follows a scheme;
-`nginx` is `docker.io/library/nginx:latest`. A host is kept in lower case, for DNS does not tell case apart (RFC 4343).
+The first component is a domain if it has a "." or ":" or an upper-case letter, if it is `localhost`, and after a
+scheme; but never alone: `localhost:5000` is a repository and a tag. `nginx` is `docker.io/library/nginx:latest`.
+Hosts are kept in lower case, for case has no meaning in them (RFC 4343).
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ _DOCKER_HUB_API = "registry-1.docker.io"
 _DOCKER_HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", _DOCKER_HUB_API})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
-_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
-_HOST = re.compile(rf"((?:{_LABEL})(?:\.{_LABEL})*|\[([0-9a-fA-F:]+)\])(?::([0-9]+))?")
+# The lengths are RFC 1035's; Python's resolver raises no OSError for a longer label but a UnicodeError.
+_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+_HOST = re.compile(rf"({_LABEL}(?:\.{_LABEL})*|\[([0-9a-fA-F:]+)\])(?::([0-9]+))?")
+_LONGEST_HOST = 253
 _COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -50,9 +53,7 @@ def check_path(text: str) -> str:
         raise BadReference(f"the repository {quoted(text, 40)} is longer than {_LONGEST_PATH} characters")
     if not _PATH.fullmatch(text):
         if _PATH.fullmatch(text.lower()):
-            raise BadReference(
-                f"the repository {quoted(text)} has upper-case letters", hint=f"write {text.lower()}"
-            )
+            raise BadReference(f"the repository {quoted(text)} has upper-case letters", hint=f"write {text.lower()}")
         raise BadReference(f"{quoted(text)} is not the name of a repository", hint=example)
     return text
 
@@ -69,9 +70,9 @@ def check_tag(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """A registry: `host` with its port, as `localhost:5000`, in lower case, and the scheme that it is spoken to in.
+    """A registry: `host`, with its port where one is given (`localhost:5000`), and the scheme it is spoken to in.
 
-    Docker Hub is `docker.io` whatever it was called. Raises BadReference.
+    The host is lower case, and Docker Hub is `docker.io` whatever it was called. Raises BadReference.
     """
 
     host: str
@@ -79,9 +80,7 @@ class Registry:
 
     def __post_init__(self) -> None:
         if self.scheme not in _DEFAULT_PORTS:
-            raise BadReference(
-                f"the scheme {quoted(self.scheme)} is neither http nor https", hint=_REGISTRY_EXAMPLE
-            )
+            raise BadReference(f"the scheme {quoted(self.scheme)} is neither http nor https", hint=_REGISTRY_EXAMPLE)
         host = _check_host(self.host)
         object.__setattr__(self, "host", DOCKER_HUB if host in _DOCKER_HUB_NAMES else host)
 
@@ -95,7 +94,7 @@ class Registry:
 
     @property
     def key(self) -> str:
-        """The name that settings and credentials are kept under: the host with its port, `docker.io` for Docker Hub."""
+        """What settings and credentials are kept under: the host with its port, `docker.io` for Docker Hub."""
         return self.host
 
     @property
@@ -134,7 +133,7 @@ class Registry:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A repository in a registry: `path` as in `/v2/PATH/tags/list`, so `library/nginx` for Docker Hub's `nginx`.
+    """A repository in a registry: `path` as in `/v2/PATH/tags/list`, so `library/nginx` for Docker Hub's nginx.
 
     Raises BadReference.
     """
@@ -143,12 +142,9 @@ class Repository:
     path: str
 
     def __post_init__(self) -> None:
-        path = f"library/{self.path}" if self._is_official else self.path
-        object.__setattr__(self, "path", check_path(path))
-
-    @property
-    def _is_official(self) -> bool:
-        return self.registry.host == DOCKER_HUB and bool(self.path) and "/" not in self.path
+        path = check_path(self.path)
+        if self.registry.host == DOCKER_HUB and "/" not in path:
+            object.__setattr__(self, "path", check_path(f"library/{path}"))
 
     @classmethod
     def parse(cls, text: str) -> Repository:
@@ -162,7 +158,7 @@ class Repository:
         return reference.repository
 
     def __str__(self) -> str:
-        """Canonical: parsed again it gives the same. A host that would read as a path component gets its scheme."""
+        """Parsed again, this gives the same: a host that would read as a part of the path gets its scheme."""
         registry = str(self.registry)
         if "://" not in registry and not _is_domain(registry):
             registry = f"{self.registry.scheme}://{registry}"
@@ -171,7 +167,7 @@ class Repository:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A name for something in a repository: a tag, a digest, both (then the digest decides), or neither yet."""
+    """A name for something in a repository: a tag, a digest, both (the digest decides), or neither yet."""
 
     repository: Repository
     tag: str | None = None
@@ -190,9 +186,7 @@ class Reference:
         if not text:
             raise BadReference("the reference is empty", hint=_EXAMPLE)
         if _IMAGE_ID.fullmatch(text):
-            raise BadReference(
-                f"{text} is an image's ID or a bare digest, no name", hint=f"write NAME@sha256:{text[:6]}…"
-            )
+            raise BadReference(f"{text} is a digest and no name", hint=f"write NAME@sha256:{text[:6]}…")
         name, at, digest_text = text.rpartition("@")
         if not at:
             name = text
@@ -204,7 +198,7 @@ class Reference:
         slash = name.rfind("/")
         colon = name.find(":", slash + 1)
         tag = None
-        if colon >= 0 and not (scheme and slash < 0):
+        if colon >= 0 and not (scheme and slash < 0):  # http://localhost:5000 has a port
             name, tag = name[:colon], check_tag(name[colon + 1 :])
         elif digest is None:
             tag = default_tag
@@ -217,7 +211,7 @@ class Reference:
 
     @property
     def identifier(self) -> str:
-        """What stands in `/manifests/…`: the digest if there is one, else the tag. Raises BadReference with neither."""
+        """What goes after `/manifests/`: the digest if there is one, else the tag. Raises BadReference with neither."""
         if self.digest is not None:
             return str(self.digest)
         if self.tag is None:
@@ -251,15 +245,14 @@ def _split_scheme(text: str) -> tuple[Scheme | None, str]:
 
 
 def _registry(host: str, scheme: Scheme | None) -> Registry:
+    host = _check_host(host)
     return Registry(host, scheme or _default_scheme(host))
 
 
 def _repository(name: str, scheme: Scheme | None) -> Repository:
     first, slash, rest = name.partition("/")
     if scheme and not slash:
-        raise BadReference(
-            f"{quoted(name)} after {scheme}:// is a registry; the repository is missing", hint=_EXAMPLE
-        )
+        raise BadReference(f"{quoted(name)} after {scheme}:// is a registry; the repository is missing", hint=_EXAMPLE)
     if slash and (scheme or _is_domain(first)):
         return Repository(_registry(first, scheme), rest)
     return Repository(Registry(DOCKER_HUB, "https"), name)
@@ -272,9 +265,9 @@ def _is_domain(component: str) -> bool:
 
 def _check_host(text: str) -> str:
     match = _HOST.fullmatch(text)
-    if not match:
+    if not match or len(match[1]) > _LONGEST_HOST:
         raise BadReference(f"{quoted(text)} is not the host of a registry", hint=_REGISTRY_EXAMPLE)
-    address, port = match[2], match[3]
+    name, address, port = match.groups()
     if port is not None and (len(port) > 5 or not 1 <= int(port) <= 65535):
         raise BadReference(f"the port {quoted(port, 20)} is not one of 1 to 65535", hint=_REGISTRY_EXAMPLE)
     if address is not None:
@@ -284,14 +277,15 @@ def _check_host(text: str) -> str:
             ipaddress.IPv6Address(address)
         except ValueError:
             raise BadReference(f"{quoted(address)} is not an IPv6 address", hint=_REGISTRY_EXAMPLE) from None
-    return text.lower()
+    return name.lower() if port is None else f"{name.lower()}:{int(port)}"
 
 
 def _host_and_port(host: str) -> tuple[str, int | None]:
-    match = _HOST.fullmatch(host)
-    if not match:
-        return host, None
-    return match[2] or match[1], int(match[3]) if match[3] else None
+    """The two parts of a host that was checked; the brackets of an IPv6 address are taken off."""
+    if ":" not in host or host.endswith("]"):
+        return host.strip("[]"), None
+    name, _, port = host.rpartition(":")
+    return name.strip("[]"), int(port)
 
 
 def _default_scheme(host: str) -> Scheme:
@@ -299,25 +293,19 @@ def _default_scheme(host: str) -> Scheme:
 
 
 def _is_loopback(hostname: str) -> bool:
-    hostname = hostname.lower()
     if ":" in hostname:
         import ipaddress
 
-        try:
-            return ipaddress.IPv6Address(hostname).is_loopback
-        except ValueError:
-            return False
+        return ipaddress.IPv6Address(hostname).is_loopback
     octets = hostname.split(".")
     if octets[-1] == "localhost":
         return True
-    return (
-        octets[0] == "127" and len(octets) == 4 and all(o.isdecimal() and int(o[:4]) <= 255 for o in octets)
-    )
+    return octets[0] == "127" and len(octets) == 4 and all(o.isdecimal() and int(o) <= 255 for o in octets)
 
 
 def _user_info() -> BadReference:
     # The text is not shown: what stands before the "@" may be a password.
     return BadReference(
-        "what follows '@' is not a digest, and a name holds no user and password",
-        hint="log in with `sonar auth login REGISTRY`, or write NAME@sha256:…",
+        "before an '@' stands a name and behind it a digest, never a user and a password",
+        hint="write NAME@sha256:…, and log in with `sonar auth login REGISTRY`",
     )

@@ -66,11 +66,19 @@ class _Kept:
 class Authenticator:
     """The grants of one client. Thread-safe."""
 
-    def __init__(self, registry: Registry, transport: Transport, settings: Settings, plugins: Plugins) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        transport: Transport,
+        settings: Settings,
+        plugins: Plugins,
+        credentials: Credentials | None = None,
+    ) -> None:
         self._registry = registry
         self._transport = transport
         self._settings = settings
         self._plugins = plugins
+        self._given = credentials
         self._lock = threading.RLock()
         self._flights: dict[tuple[Credentials | None, frozenset[str]], threading.Lock] = {}
         self._challenges: tuple[Challenge, ...] = ()
@@ -78,6 +86,7 @@ class Authenticator:
         self._credentials: dict[str, Credentials | None] = {}
         self._kept: dict[Credentials | None, list[_Kept]] = {}
         self._wider: dict[frozenset[str], frozenset[str]] = {}
+        self._refused: set[frozenset[str]] = set()
 
     @property
     def challenges(self) -> tuple[Challenge, ...]:
@@ -86,6 +95,8 @@ class Authenticator:
 
     def credentials(self, scopes: Iterable[str] = ()) -> Credentials | None:
         """Who the user is for the repository that `scopes` name first. Raises PluginError, AuthError."""
+        if self._given is not None:
+            return self._given
         path = _repository_path(scopes)
         with self._lock:
             if path not in self._credentials:
@@ -107,12 +118,16 @@ class Authenticator:
         elif not known and not self._ask_base():
             return False
         if not sent:
+            if not scopes:
+                self._widen(challenges, scopes)  # the caller does not know what it needs, the registry does
             return self._possible(scopes)
-        widened = self._widen(challenges, scopes)
-        dropped = self._drop(scopes, sent)
         changed = _kinds(known) != _kinds(self._challenges)
-        # A fixed proof, like a password, does not get better by being sent again.
-        return widened or changed or dropped
+        widened = self._widen(challenges, scopes)
+        return self._drop(scopes, sent, anyway=changed or widened)
+
+    def accepted(self, scopes: frozenset[str]) -> None:
+        """Take in that the headers for `scopes` were good: a later refusal is worth another token."""
+        self._refused.discard(scopes)
 
     def _possible(self, scopes: frozenset[str]) -> bool:
         """Whether there is anything to answer with."""
@@ -138,16 +153,22 @@ class Authenticator:
                 return True
         return False
 
-    def _drop(self, scopes: frozenset[str], sent: Mapping[str, str]) -> bool:
-        """Forget the grant that was refused. True where another could be had: it came from a token server."""
+    def _drop(self, scopes: frozenset[str], sent: Mapping[str, str], *, anyway: bool) -> bool:
+        """Forget the grant that was refused. True where another one may do better.
+
+        A fixed proof, like a password, does not get better by being sent again, and two tokens that were refused
+        one after the other are enough.
+        """
         with self._lock:
             for kept in self._kept.values():
-                for one in list(kept):
-                    if dict(one.grant.headers) == dict(sent):
+                for one in kept:
+                    if one.grant.headers == sent:
+                        if not anyway and (one.renew_at is None or scopes in self._refused):
+                            return False
+                        self._refused.add(scopes)
                         kept.remove(one)
-                        return one.renew_at is not None
-        # Another thread has replaced it already.
-        return True
+                        return True
+        return True  # another thread has replaced it already
 
     def _grant(self, scopes: frozenset[str]) -> Grant:
         scopes = self._wider.get(scopes, scopes)

@@ -12,7 +12,7 @@ from ._version import __version__
 from .answers import error_from
 from .auth import Authenticator
 from .challenge import parse_challenges
-from .errors import ContentError, ProtocolError, ResponseError
+from .errors import ContentError, ProtocolError, ResponseError, UsageError
 from .imports import load
 from .links import next_link
 from .plugins import Plugins
@@ -24,14 +24,20 @@ from .transport import Body, Origin, Request, Response, Transport
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from .hookspecs import Credentials
+
 USER_AGENT = f"sonar/{__version__}"
+
+# Headers that another origin is sent: what a blob store needs. Any other may be a plugin's secret.
+_FOR_STRANGERS = frozenset({"accept", "content-type", "content-range", "range", "if-range"})
 
 
 class Client:
     """A client of one registry. Thread-safe; a context manager; sends nothing before it is asked to.
 
     `registry`: a Registry, or a text that `Registry.parse` takes. `settings` and `plugins`: those of the config
-    file and of the installed packages, unless given. `client.tags`, `client.manifests`, … are the endpoints that
+    file and of the installed packages, unless given. `credentials` are used instead of what the credential sources
+    would say. `client.tags`, `client.manifests`, … are the endpoints that
     plugins provide, found by name at first use.
     """
 
@@ -41,6 +47,7 @@ class Client:
         *,
         settings: Settings | None = None,
         plugins: Plugins | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
         found = Registry.parse(registry) if isinstance(registry, str) else registry
         self.settings = (settings or Settings.load()).for_registry(found)
@@ -52,7 +59,7 @@ class Client:
             user_agent=USER_AGENT,
             observe=self.plugins.exchanged if self.plugins.observes_exchanges else None,
         )
-        self.auth = Authenticator(self.registry, self._transport, self.settings, self.plugins)
+        self.auth = Authenticator(self.registry, self._transport, self.settings, self.plugins, credentials)
         self._origin = Origin.of(self.base_url)
         self._endpoints: dict[str, Any] = {}
 
@@ -91,12 +98,17 @@ class Client:
         raise self._error(response, scope_set)
 
     def _authorized(self, request: Request, scopes: frozenset[str]) -> Response:
-        """Send with whatever opens the registry; a 401 of its own origin is answered, at most twice."""
-        at_home = Origin.of(request.url) == self._origin
+        """Send with whatever opens the registry; a refusal of its own origin is answered, at most twice."""
+        if Origin.of(request.url) != self._origin:
+            return self._transport.send(_for_stranger(request))
         for rest in (2, 1, 0):
-            private = self.auth.headers(scopes) if at_home else {}
+            private = self.auth.headers(scopes)
             response = self._transport.send(_with_private(request, private))
-            if response.status != 401 or not at_home or response.origin != self._origin or not rest:
+            if response.origin != self._origin or not _refuses(response):
+                if private:
+                    self.auth.accepted(scopes)
+                break
+            if not rest:
                 break
             challenges = parse_challenges(response.header_values("WWW-Authenticate"))
             try:
@@ -172,19 +184,22 @@ class Client:
         raise ProtocolError(f"the list at {redact_url(url)} has more than {self.settings.pages} pages")
 
     def endpoint(self, name: str) -> Any:
-        """The endpoint `name` for this registry. Raises AttributeError where no plugin provides it."""
+        """The endpoint `name` for this registry. Raises UsageError where no plugin provides it."""
         if name not in self._endpoints:
             found = self.plugins.endpoint(name, self.registry)
             if found is None:
                 known = sorted({endpoint.name for endpoint in self.plugins.endpoints()})
-                raise AttributeError(f"no plugin provides the endpoint {name!r}; there are: {', '.join(known)}")
+                raise UsageError(f"no plugin provides the endpoint {name!r}; there are: {', '.join(known) or 'none'}")
             self._endpoints[name] = load(found.factory)(self)
         return self._endpoints[name]
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        return self.endpoint(name)
+        try:
+            return self.endpoint(name)
+        except UsageError as error:
+            raise AttributeError(str(error)) from error
 
     def close(self) -> None:
         """Close the connections. Threads that wait for an answer get an error."""
@@ -209,6 +224,18 @@ def refuse_html(response: Response, body: bytes) -> None:
             f"{redact_url(response.url)} answered with a page of HTML where data belongs",
             hint="a proxy or a log-in page stands between; is this the registry's address?",
         )
+
+
+def _refuses(response: Response) -> bool:
+    """Whether other headers might be let in: 401, and the 403 that asks for more scope (RFC 6750, section 3.1)."""
+    asked = response.header_values("WWW-Authenticate") if response.status == 403 else ()
+    return response.status == 401 or any("insufficient_scope" in value for value in asked)
+
+
+def _for_stranger(request: Request) -> Request:
+    """`request` for an origin that is not the registry's, with the headers that a blob store needs and no others."""
+    kept = {name: value for name, value in request.headers.items() if name.lower() in _FOR_STRANGERS}
+    return replace(request, headers=kept)
 
 
 def _with_private(request: Request, private: Mapping[str, str]) -> Request:

@@ -78,7 +78,7 @@ class Request:
 
     method: str
     url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     private: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: Body | None = field(default=None, repr=False)
     length: int | None = None
@@ -425,7 +425,7 @@ def _transport_error(
     where = f"{method} {redact_url(url)}"
     chain = causes(error)
     times = f" ({attempts} attempts)" if attempts > 1 else ""
-    if any(isinstance(cause, (TimeoutError, http.TimeoutError)) for cause in chain):
+    if any(_is_timeout(cause) for cause in chain):
         drips = any("drips" in str(cause) for cause in chain)
         if drips:
             what = "the body came too slowly"
@@ -443,6 +443,14 @@ def _transport_error(
         if isinstance(cause, ssl.SSLError):
             return ConnectionFailed(f"{where} failed: {_tls(cause)}{times}", hint=_tls_hint(cause), attempts=attempts)
     return ConnectionFailed(f"{where} failed: {_cause(error)}{times}", attempts=attempts)
+
+
+def _is_timeout(error: BaseException) -> bool:
+    from urllib3 import exceptions as http
+
+    # urllib3 counts a connection that was refused among its timeouts.
+    ours = isinstance(error, http.TimeoutError) and not isinstance(error, http.NewConnectionError)
+    return ours or isinstance(error, TimeoutError)
 
 
 def _certificate(error: Any) -> str:

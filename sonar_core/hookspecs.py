@@ -178,8 +178,8 @@ class Hooks:
     ) -> Credentials | None:
         """Say who the user is at `registry`, or None where this source has nothing.
 
-        Called when a registry asks for authentication, once for each repository. The first answer
-        wins: third parties in name order, then the built-in ones. An exception makes the request fail: never silently anonymous.
+        Called when a registry asks for authentication, once for each repository. The first answer wins: third
+        parties in name order, then the built-in ones. An exception makes the request fail: never silently anonymous.
 
             @hookimpl
             def sonar_credentials(registry):

@@ -33,7 +33,8 @@ class SonarCommand(typer.core.TyperCommand):
     """A command whose help shows its own options before the common ones."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        own, common = [], []
+        own: list[tuple[str, str]] = []
+        common: list[tuple[str, str]] = []
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record is not None:

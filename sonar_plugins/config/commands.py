@@ -1,0 +1,38 @@
+"""`sonar config show`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sonar_core.cli.arguments import RegistryArgument
+from sonar_core.redaction import printable
+from sonar_core.settings import Settings, about, option_names
+
+
+@dataclass(frozen=True)
+class SettingRow:
+    """A setting: its value, where that comes from ("default", a file, a variable, an option), and what it does."""
+
+    name: str
+    value: Any
+    source: str
+    about: str
+
+
+def show(settings: Settings, registry: RegistryArgument = None) -> list[SettingRow]:
+    """Show the settings in force, and where each comes from; with REGISTRY, those for that one.
+
+    Highest first: options, SONAR_* variables, [registry."HOST"] in the config file, its top, the default.
+    """
+    found = settings.for_registry(registry) if registry else settings
+    return [
+        SettingRow(name, getattr(found, name), found.sources.get(name, "default"), about(name))
+        for name in option_names()
+    ]
+
+
+def text(row: SettingRow) -> str:
+    """`name = value  # source: what it does`."""
+    value = {None: "(none)", True: "true", False: "false"}.get(row.value, str(row.value))
+    return f"{row.name} = {printable(value)}  # {printable(row.source)}: {row.about}"

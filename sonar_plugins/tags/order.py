@@ -16,7 +16,7 @@ _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 def by_name(tag: Tag) -> tuple[Any, ...]:
     """By the characters of the name."""
-    return tag.tag
+    return (tag.tag,)
 
 
 def by_version(tag: Tag) -> tuple[Any, ...]:

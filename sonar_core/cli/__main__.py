@@ -1,0 +1,7 @@
+"""`python -m sonar_core.cli` is `sonar`."""
+
+from __future__ import annotations
+
+from .main import main
+
+main()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +40,7 @@ def windows(version: str, *features: str) -> Platform:
         ("linux/arm64/v8", Platform("linux", "arm64")),
         ("linux/arm64/8", Platform("linux", "arm64")),
         ("linux/arm64/v8.2", Platform("linux", "arm64", "v8.2")),
+        ("linux/arm64/v9.0", Platform("linux", "arm64", "v9")),
         ("linux/arm", Platform("linux", "arm", "v7")),
         ("linux/arm/7", Platform("linux", "arm", "v7")),
         ("linux/arm/v6", Platform("linux", "arm", "v6")),
@@ -54,6 +57,15 @@ def windows(version: str, *features: str) -> Platform:
 def test_a_platform_is_parsed_into_the_usual_spelling(text, platform):
     assert Platform.parse(text) == platform
     assert Platform.parse(str(platform)) == platform
+
+
+@pytest.mark.parametrize(
+    ("system", "os", "features"), [("linux", "linux", ()), ("darwin", "linux", ()), ("win32", "windows", ("win32k",))]
+)
+def test_containers_run_on_linux_everywhere_but_on_windows(monkeypatch, system, os, features):
+    monkeypatch.setattr(sys, "platform", system)
+    local = Platform.local()
+    assert (local.os, local.os_features, bool(local.os_version)) == (os, features, os == "windows")
 
 
 def test_an_os_or_an_architecture_alone_takes_the_rest_from_here():

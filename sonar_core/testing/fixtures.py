@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sonar_core.plugins import Plugins
 from sonar_core.testing.certificates import Authority, Certificate
+from sonar_core.testing.program import Sonar
 from sonar_core.testing.scripted import Origin
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from sonar_core.client import Client
+    from sonar_plugins.serve.server import EmbeddedRegistry
 
 
 @pytest.fixture(scope="session")
@@ -56,8 +62,49 @@ def scripted(origins: Callable[..., Origin]) -> Origin:
 
 
 @pytest.fixture
-def scripted_tls(
-    origins: Callable[..., Origin], authority: Authority, server_certificate: Certificate
-) -> Origin:
+def scripted_tls(origins: Callable[..., Origin], authority: Authority, server_certificate: Certificate) -> Origin:
     """One scripted origin over https, with a certificate of `authority`."""
     return origins(tls=authority.server_context(server_certificate))
+
+
+@pytest.fixture
+def sonar_registry() -> Iterator[EmbeddedRegistry]:
+    """An embedded registry on a free loopback port, empty, in memory. `sonar_registry.host` is its name."""
+    from sonar_plugins.serve.server import EmbeddedRegistry
+
+    with EmbeddedRegistry() as registry:
+        yield registry
+
+
+@pytest.fixture
+def sonar_plugin_set() -> Callable[..., Plugins]:
+    """Makes a plugin manager with just the plugins named: `sonar_plugin_set("tags", "manifests", mine=module)`.
+
+    Positional: entry-point names of installed plugins. By keyword: modules or objects with hook implementations.
+    """
+
+    def make(*names: str, **plugins: object) -> Plugins:
+        made = Plugins.discover(only=names)
+        for name, plugin in plugins.items():
+            made.register(plugin, name)
+        return made
+
+    return make
+
+
+@pytest.fixture
+def sonar_client(sonar_registry: EmbeddedRegistry) -> Iterator[Client]:
+    """A Client of `sonar_registry` with all installed plugins and default settings."""
+    from sonar_core.client import Client
+    from sonar_core.settings import Settings
+
+    with Client(sonar_registry.host, settings=Settings()) as client:
+        yield client
+
+
+@pytest.fixture
+def sonar(tmp_path: Path) -> Sonar:
+    """Runs the program: `sonar("tag", "ls", "localhost:5000/app")` returns its exit code, stdout and stderr."""
+    home = tmp_path / "home"
+    home.mkdir(exist_ok=True)
+    return Sonar(home)

@@ -110,6 +110,15 @@ class Authenticator:
             return {}
         return self._grant(scopes).headers
 
+    def grant(self, scopes: frozenset[str]) -> Grant:
+        """What opens the registry for `scopes`; where it has not asked yet, `/v2/` is asked what it wants.
+
+        Raises AuthError where it wants nothing, and where a grant can't be had.
+        """
+        if not self._challenges and not self._ask_base():
+            raise AuthError(f"{self._registry} asks for no authentication")
+        return self._grant(scopes)
+
     def answer(self, challenges: tuple[Challenge, ...], scopes: frozenset[str], sent: Mapping[str, str]) -> bool:
         """Take in a 401 that came although `sent` was sent. True where a new try with `headers` may help."""
         known = self._challenges

@@ -67,11 +67,13 @@ def store(name: str, server: str, who: Credentials, *, seconds: float, named_by:
         _fail(name, named_by, f"did not store the credentials: exit status {done.returncode}")
 
 
-def erase(name: str, server: str, *, seconds: float, named_by: str) -> None:
-    """Make the helper forget `server`. What it never had is forgotten already. Raises AuthError."""
+def erase(name: str, server: str, *, seconds: float, named_by: str) -> bool:
+    """Make the helper forget `server`; False where it says that it had nothing. Raises AuthError."""
     done = _run(name, "erase", server.encode(), seconds, named_by)
-    if done.returncode and not done.stdout.strip().lower().startswith(_NOT_FOUND):
+    missing = done.stdout.strip().lower().startswith(_NOT_FOUND)
+    if done.returncode and not missing:
         _fail(name, named_by, f"did not erase the credentials: exit status {done.returncode}")
+    return not missing
 
 
 def _run(name: str, action: str, data: bytes, seconds: float, named_by: str) -> subprocess.CompletedProcess[bytes]:

@@ -102,6 +102,7 @@ class Handler(BaseHTTPRequestHandler):
     def _send(self, response: Response) -> None:
         self.connection.settimeout(self.server.patience)
         self._headers_buffer: list[bytes] = []
+        self.request_version = self.protocol_version  # or HTTP/0.9 would get an answer without headers
         self.send_response_only(response.status)
         self.send_header("Docker-Distribution-API-Version", "registry/2.0")
         for name, value in response.headers:

@@ -118,7 +118,7 @@ class DiskRepository:
             return Index()
         seen, index = self._read
         if state != seen:
-            index = Index.from_json(file.read_bytes(), what=str(file))
+            index = Index.from_json(file.read_bytes(), what=f"{self.name}/{INDEX}")
             self._read = state, index
         return index
 
@@ -163,13 +163,16 @@ class DiskRepository:
 
 
 class DiskStorage:
-    """Repositories on disk under `root`, made if need be. One registry at a time: UsageError if it is in use."""
+    """Repositories on disk under `root`, made if need be. UsageError if it can't be, or if another registry uses it."""
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root).absolute()
         self._incoming = self.root / ".incoming"
-        self._incoming.mkdir(parents=True, exist_ok=True)
-        self._running = (self.root / ".lock").open("ab")
+        try:
+            self._incoming.mkdir(parents=True, exist_ok=True)
+            self._running = (self.root / ".lock").open("ab")
+        except OSError as error:
+            raise UsageError(f"can't keep a registry in {self.root}: {error.strerror}") from None
         try:
             fcntl.flock(self._running, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -87,8 +87,8 @@ class Index:
             raise ContentError(f"{what} is not an OCI image index")
         manifests: dict[Digest, Descriptor] = {}
         tags: dict[str, Digest] = {}
-        for entry in entries:
-            descriptor = Descriptor.from_json(entry)
+        for position, entry in enumerate(entries):
+            descriptor = Descriptor.from_json(entry, what=f"{what}: manifests[{position}]")
             annotations = dict(descriptor.annotations)
             name = annotations.pop(REF_NAME, None)
             manifests[descriptor.digest] = dataclasses.replace(descriptor, annotations=annotations)

@@ -118,11 +118,6 @@ class Registry:
         return _host_and_port(self.api_host)[1] or _DEFAULT_PORTS[self.scheme]
 
     @property
-    def origin(self) -> tuple[str, str, int]:
-        """Scheme, hostname and port: what credentials belong to (RFC 6454)."""
-        return (self.scheme, self.hostname, self.port)
-
-    @property
     def is_loopback(self) -> bool:
         """Whether the name says this machine: `localhost`, `*.localhost` (RFC 6761), 127.0.0.0/8, `[::1]`."""
         return _is_loopback(self.hostname)

@@ -38,7 +38,7 @@ class Sonar:
     def __call__(self, *arguments: str, stdin: str = "", seconds: float = 60, **environment: str) -> Run:
         """Run `sonar ARGUMENTS`, with further environment variables as keywords. Raises TimeoutExpired."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("SONAR_", "XDG_", "DOCKER_"))}
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 (our own program, no shell)
             [sys.executable, "-m", "sonar_core.cli", *arguments],
             env={**kept, "HOME": str(self.home), **self.environment, **environment},
             input=stdin,

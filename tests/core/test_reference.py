@@ -216,7 +216,6 @@ def test_a_registry_knows_where_it_is_reached(text, host, scheme, base_url, host
     assert (registry.host, registry.key, registry.scheme) == (host, host, scheme)
     assert registry.base_url == base_url
     assert (registry.hostname, registry.port) == (hostname, port)
-    assert registry.origin == (scheme, hostname, port)
     assert str(registry) == printed
     assert Registry.parse(printed) == registry
 

@@ -79,19 +79,29 @@ class Client:
         scopes: Iterable[str] = (),
         expect: Iterable[int] = (200,),
         repeatable: bool | None = None,
+        patience: float | None = None,
     ) -> Response:
         """Send a request and return the answer, which the caller closes.
 
         `path` is relative to the base URI (`library/nginx/tags/list`), or a URL that the registry gave (an upload
         `Location`); credentials are sent to the registry's own origin only. `scopes` say what the request needs
         (`sonar_core.auth.pull`, `push`, …). `body`: bytes, or a function that gives the pieces anew at each call,
-        with their `length` in bytes. `repeatable=False` for a body that can be had only once.
+        with their `length` in bytes. `repeatable`: whether it may be sent again when the answer was lost (unless
+        given: all but POST and PATCH). `patience`: one attempt, of at most so many seconds.
 
         Raises the ResponseError that fits where the status is not in `expect`; TransportError, AuthError.
         """
         url = urljoin(self.base_url, path)
         scope_set = frozenset(scopes)
-        request = Request(method, url, headers=dict(headers or {}), body=body, length=length, repeatable=repeatable)
+        request = Request(
+            method,
+            url,
+            headers=dict(headers or {}),
+            body=body,
+            length=length,
+            repeatable=repeatable,
+            patience=patience,
+        )
         response = self._authorized(request, scope_set)
         if response.status in frozenset(expect):
             return response
@@ -116,7 +126,7 @@ class Client:
             except BaseException:
                 response.close()
                 raise
-            if not again or not request.can_repeat_body:
+            if not again:
                 break
             response.close()
         return response
@@ -200,6 +210,10 @@ class Client:
             return self.endpoint(name)
         except UsageError as error:
             raise AttributeError(str(error)) from error
+
+    def pause(self, seconds: float) -> None:
+        """Wait. Raises ConnectionFailed as soon as the client is closed."""
+        self._transport.pause(seconds)
 
     def close(self) -> None:
         """Close the connections. Threads that wait for an answer get an error."""

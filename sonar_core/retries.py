@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from urllib3 import Retry
 from urllib3.exceptions import (
@@ -20,9 +20,6 @@ from urllib3.exceptions import (
 
 from .connections import AddressRefused
 
-if TYPE_CHECKING:
-    from .settings import Settings
-
 _STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 _CAP = 30.0  # seconds; the longest back-off between two attempts
 _FOREVER = 10**9
@@ -32,15 +29,15 @@ class Attempts(Retry):
     """How many attempts are left, and the wait before the next."""
 
     @classmethod
-    def of(cls, settings: Settings) -> Attempts:
-        """As many as the settings allow."""
+    def of(cls, attempts: int, backoff: float) -> Attempts:
+        """So many; `backoff` is the first wait in seconds."""
         return cls(
-            total=settings.attempts - 1,
+            total=attempts - 1,
             redirect=0,
             allowed_methods=None,
             status_forcelist=_STATUSES,
-            backoff_factor=settings.backoff,
-            backoff_jitter=settings.backoff,
+            backoff_factor=backoff,
+            backoff_jitter=backoff,
             backoff_max=_CAP,
             raise_on_status=False,
             retry_after_max=_FOREVER,

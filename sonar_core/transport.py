@@ -74,6 +74,7 @@ class Request:
 
     `length` is the size of the pieces in bytes where it is known. `private` headers go to the origin of `url` only.
     `repeatable` says whether it may be sent again when the answer was lost; unless given: GET, HEAD, PUT, DELETE.
+    `patience`: one attempt, of at most so many seconds, for what is sent on the way out and not worth a wait.
     """
 
     method: str
@@ -83,16 +84,12 @@ class Request:
     body: Body | None = field(default=None, repr=False)
     length: int | None = None
     repeatable: bool | None = None
+    patience: float | None = None
 
     @property
     def may_repeat(self) -> bool:
         """Whether a second attempt does no harm."""
         return self.method in _REPEATABLE if self.repeatable is None else self.repeatable
-
-    @property
-    def can_repeat_body(self) -> bool:
-        """Whether the body can be had once more: one that can't says `repeatable=False`."""
-        return self.body is None or isinstance(self.body, bytes) or self.repeatable is not False
 
 
 class Response:
@@ -212,7 +209,7 @@ class Transport:
         """
         _check_headers(request.headers)
         _check_headers(request.private)
-        deadline = time.monotonic() + 10 * self._settings.timeout
+        deadline = time.monotonic() + (request.patience or 10 * self._settings.timeout)
         url, hops = request.url, 0
         while True:
             response = self._attempts(request, url, deadline)
@@ -251,7 +248,7 @@ class Transport:
             refusal = self._rule.refusal(origin.host, origin.host)
             if refusal:
                 raise ConnectionFailed(f"{request.method} {redact_url(url)} refused: {refusal}")
-        attempts, tried = Attempts.of(self._settings), 0
+        attempts, tried = Attempts.of(1 if request.patience else self._settings.attempts, self._settings.backoff), 0
         while True:
             tried += 1
             try:
@@ -281,11 +278,15 @@ class Transport:
             wait = following.get_backoff_time() if asked is None else asked
             if asked is not None and asked > self._settings.retry_after_max:
                 return response
-            if time.monotonic() + wait > deadline or not request.can_repeat_body:
+            if time.monotonic() + wait > deadline:
                 return response
             attempts = following
             response.close()
             self._wait(wait, deadline, None)
+
+    def pause(self, seconds: float) -> None:
+        """Wait. Raises ConnectionFailed as soon as the client is closed."""
+        self._wait(seconds, float("inf"), None)
 
     def _wait(self, seconds: float, deadline: float, failure: SonarError | None) -> None:
         if failure is not None and time.monotonic() + seconds > deadline:
@@ -301,7 +302,7 @@ class Transport:
         if self._closed.is_set():
             raise ConnectionFailed("the client is closed")
         headers = self._headers(request, at_home)
-        limit = self._settings.timeout
+        limit = min(request.patience or self._settings.timeout, self._settings.timeout)
         started = time.monotonic()
         raw, error = None, None
         try:

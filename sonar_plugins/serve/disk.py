@@ -172,7 +172,9 @@ class DiskStorage:
             self._incoming.mkdir(parents=True, exist_ok=True)
             self._running = (self.root / ".lock").open("ab")
         except OSError as error:
-            raise UsageError(f"can't keep a registry in {self.root}: {error.strerror}") from None
+            raise UsageError(
+                f"can't keep a registry in {self.root}: {(error.strerror or str(error)).lower()}"
+            ) from None
         try:
             fcntl.flock(self._running, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -140,12 +140,14 @@ class EmbeddedRegistry:
         self._server: Server | None = None
 
     def start(self) -> EmbeddedRegistry:
-        """Listen. Raises UsageError where the address can't be had."""
+        """Listen. Raises UsageError where the address can't be had; the storage is given back then."""
         try:
             self._server = Server(self._address, self._service, self._observer, self._patience)
         except (OSError, OverflowError) as error:
+            self.storage.close()
             host, port = self._address
-            raise UsageError(f"can't listen on {host}:{port}: {error}", hint="choose another --address") from None
+            reason = (getattr(error, "strerror", None) or str(error)).lower()
+            raise UsageError(f"can't listen on {host}:{port}: {reason}", hint="choose another address") from None
         self._server.start()
         return self
 

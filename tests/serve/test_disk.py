@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
+import hashlib
 import http.client
 import json
 import os
-import signal
-import subprocess
-import sys
 import threading
 import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,17 +19,10 @@ from sonar_plugins.serve.disk import DiskStorage
 from sonar_plugins.serve.server import EmbeddedRegistry
 from tests.serve.conftest import Caller
 from tests.serve.contents import INDEX, SBOM, Set, digest, push, push_blob, put_manifest
+from tests.serve.program import Serving
 from tests.support.images import image, write_layout
 
 REF_NAME = "org.opencontainers.image.ref.name"
-RUNNER = """
-import sys, threading
-from sonar_plugins.serve.disk import DiskStorage
-from sonar_plugins.serve.server import EmbeddedRegistry
-with EmbeddedRegistry(DiskStorage(sys.argv[1])) as registry:
-    print(registry.host, flush=True)
-    threading.Event().wait()
-"""
 
 
 def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
@@ -160,6 +151,35 @@ def test_a_mounted_blob_takes_no_more_room(tmp_path: Path) -> None:
     assert paths[0].samefile(paths[1])
 
 
+def test_memory_does_not_grow_with_a_blob(tmp_path: Path) -> None:
+    """64 MiB go in and out, in a fraction of that."""
+    piece = os.urandom(1 << 20)
+    whole = hashlib.sha256()
+    for _ in range(64):
+        whole.update(piece)
+    name = f"sha256:{whole.hexdigest()}"
+    with EmbeddedRegistry(DiskStorage(tmp_path)) as registry:
+        call = Caller(registry.host)
+        tracemalloc.start()
+        try:
+            location = call("POST", "/v2/a/blobs/uploads/").location
+            assert call("PATCH", location, iter([piece] * 64)).status == 202
+            assert call("PUT", f"{location}?digest={name}").status == 201
+            connection = http.client.HTTPConnection(registry.host, timeout=20)
+            connection.request("GET", f"/v2/a/blobs/{name}")
+            response = connection.getresponse()
+            got, buffer = hashlib.sha256(), memoryview(bytearray(1 << 20))
+            while count := response.readinto(buffer):
+                got.update(buffer[:count])
+            connection.close()
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        call.close()
+    assert f"sha256:{got.hexdigest()}" == name
+    assert peak < 8 << 20
+
+
 def test_one_root_has_one_registry(tmp_path: Path) -> None:
     """Each empties the other's unfinished uploads otherwise."""
     with EmbeddedRegistry(DiskStorage(tmp_path)), pytest.raises(UsageError, match="is in use by another registry"):
@@ -204,26 +224,6 @@ def test_eight_pushes_at_once_lose_nothing(tmp_path: Path, where: str) -> None:
         call.close()
 
 
-@dataclasses.dataclass
-class Running:
-    """A registry in a process of its own."""
-
-    process: subprocess.Popen[str]
-    host: str
-
-    @classmethod
-    def start(cls, root: Path) -> Running:
-        process = subprocess.Popen([sys.executable, "-c", RUNNER, str(root)], stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        return cls(process, process.stdout.readline().strip())
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-
-
 def assert_sound(root: Path, repository: str) -> set[str]:
     """Every file under a digest's name has that digest, everything in the index is there; the tags."""
     layout = root / repository
@@ -240,7 +240,7 @@ def test_a_kill_in_the_middle_of_pushes_leaves_a_layout_that_loads(tmp_path: Pat
     answered: set[str] = set()
     data = os.urandom(2 << 20)
     for turn in range(3):
-        running = Running.start(tmp_path)
+        running = Serving.start("--root", str(tmp_path))
         enough = threading.Event()
         pushed: list[str] = []
 
@@ -267,12 +267,15 @@ def test_a_kill_in_the_middle_of_pushes_leaves_a_layout_that_loads(tmp_path: Pat
             for client in range(4):
                 pool.submit(work, client, host=running.host, turn=turn, done=pushed, enough=enough)
             assert enough.wait(20)
+            call = Caller(running.host)  # an upload that is open for sure when the process is killed
+            assert call("PATCH", call("POST", "/v2/a/blobs/uploads/").location, data).status == 202
+            call.close()
             time.sleep(0.03 * turn)
             running.kill()
         answered |= set(pushed)
         assert assert_sound(tmp_path, "a") >= answered
-    assert list((tmp_path / ".incoming").iterdir())  # something was interrupted
-    running = Running.start(tmp_path)
+        assert list((tmp_path / ".incoming").iterdir())
+    running = Serving.start("--root", str(tmp_path))
     call = Caller(running.host)
     assert set(call("GET", "/v2/a/tags/list").json["tags"]) >= answered
     assert list((tmp_path / ".incoming").iterdir()) == []

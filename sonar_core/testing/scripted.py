@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import ssl
     from types import TracebackType
 
-__all__ = ["CLOSE", "HANG", "RESET", "Answer", "Origin", "Request", "error"]
+__all__ = ["CLOSE", "HANG", "RESET", "Answer", "Origin", "Reply", "Request", "error"]
 
 Reply = Answer | Callable[[Request], Answer]
 

@@ -6,13 +6,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.program import Program
+from tests.faults.program import Program, Zygote
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Zygote]:
+    """One process that forks for all runs of the session."""
+    made = Zygote()
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def sonar(tmp_path: Path) -> Program:
+def sonar(tmp_path: Path, zygote: Zygote) -> Program:
     """Runs `sonar` with an empty home: `sonar("check", origin.host).failed("HTML")`."""
-    return Program(tmp_path / "home")
+    return Program(tmp_path / "home", zygote)

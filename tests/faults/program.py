@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 HARD_LIMIT = 25.0  # seconds; no fault may hang the program longer
-_PROGRAM = Path(sys.executable).with_name("sonar")
+PROGRAM = Path(sys.executable).with_name("sonar")
+_ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -71,11 +74,48 @@ class Outcome:
         )
 
 
+class Zygote:
+    """The process that forks for each run (see `zygote.py`); one run at a time."""
+
+    def __init__(self) -> None:
+        request_end, self._requests = os.pipe()
+        self._answers, answer_end = os.pipe()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.zygote", str(request_end), str(answer_end)],
+            pass_fds=(request_end, answer_end),
+            stdin=subprocess.DEVNULL,
+            cwd=_ROOT,
+        )
+        os.close(request_end)
+        os.close(answer_end)
+        self._lines = os.fdopen(self._answers, "rb", buffering=0)
+
+    def start(self, request: Mapping[str, Any]) -> int:
+        """Starts a run; returns its process id."""
+        os.write(self._requests, json.dumps(request).encode() + b"\n")
+        return int(self._line(HARD_LIMIT) or b"-1")
+
+    def wait(self, limit: float) -> tuple[int, int] | None:
+        """The exit code and the peak memory in KiB; None where it runs longer than `limit` seconds."""
+        line = self._line(limit)
+        return None if line is None else tuple(json.loads(line))
+
+    def _line(self, limit: float) -> bytes | None:
+        ready, _, _ = select.select([self._lines], [], [], limit)
+        return self._lines.readline() if ready else None
+
+    def close(self) -> None:
+        os.close(self._requests)
+        self._lines.close()
+        self._process.wait(5)
+
+
 @dataclass
 class Program:
     """The program with a home of its own and quick retries. `environment` is added to that of each run."""
 
     home: Path
+    zygote: Zygote
     environment: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -85,8 +125,6 @@ class Program:
 
     def login(self, host: str, user: str = "alice", password: str = "wonderland-7f3a") -> None:  # noqa: S107
         """Puts credentials for `host` where docker keeps them."""
-        import base64
-
         entry = {"auth": base64.b64encode(f"{user}:{password}".encode()).decode()}
         self.docker_config({"auths": {host: entry}})
 
@@ -96,11 +134,9 @@ class Program:
         text = content if isinstance(content, str) else json.dumps(content)
         (self.docker / "config.json").write_text(text)
 
-    def start(self, *arguments: str, environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> Running:
-        """Starts it without waiting."""
-        self._runs += 1
-        base = self.home / f"run-{self._runs}"
-        given = {
+    def variables(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The whole environment of a run."""
+        return {
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
             "DOCKER_CONFIG": str(self.docker),
@@ -108,18 +144,23 @@ class Program:
             "SONAR_BACKOFF": "0.01",
             "LANG": "C.UTF-8",
             **self.environment,
-            **(environment or {}),
+            **(more or {}),
         }
-        with base.with_suffix(".out").open("wb") as out, base.with_suffix(".err").open("wb") as err:
-            process = subprocess.Popen(
-                [str(_PROGRAM), *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                env=given,
-                cwd=cwd or self.home,
-            )
-        return Running(process, arguments, base, time.monotonic())
+
+    def start(self, *arguments: str, environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> Running:
+        """Starts it without waiting."""
+        self._runs += 1
+        base = self.home / f"run-{self._runs}"
+        for suffix in (".out", ".err"):
+            base.with_suffix(suffix).touch()
+        request = {
+            "arguments": arguments,
+            "environment": self.variables(environment),
+            "cwd": str(cwd or self.home),
+            "out": str(base.with_suffix(".out")),
+            "err": str(base.with_suffix(".err")),
+        }
+        return Running(self.zygote, self.zygote.start(request), arguments, base, time.monotonic())
 
     def __call__(
         self,
@@ -130,38 +171,58 @@ class Program:
         """Runs it to its end, or fails the test at the hard limit."""
         return self.start(*map(str, arguments), environment=environment, cwd=cwd).wait()
 
+    def spawn(
+        self, *arguments: str | Path, stdout: int = subprocess.PIPE, environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Starts the installed program itself, for what a fork can't show: its start, and any stdout."""
+        return subprocess.Popen(
+            [str(PROGRAM), *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            env=self.variables(environment),
+            cwd=self.home,
+        )
+
 
 @dataclass
 class Running:
     """A run under way."""
 
-    process: subprocess.Popen[bytes]
+    zygote: Zygote
+    pid: int
     arguments: tuple[str, ...]
     base: Path
     started: float
 
     def interrupt(self) -> None:
         """What Ctrl-C does."""
-        self.process.send_signal(signal.SIGINT)
+        os.kill(self.pid, signal.SIGINT)
 
     def wait(self, limit: float = HARD_LIMIT) -> Outcome:
         """The outcome. Kills it, and fails the test, after `limit` seconds."""
-        pid, deadline = self.process.pid, time.monotonic() + limit
-        ended, status, usage = os.wait4(pid, os.WNOHANG)
-        while not ended and time.monotonic() < deadline:
-            time.sleep(0.005)
-            ended, status, usage = os.wait4(pid, os.WNOHANG)
-        if not ended:
-            self.process.kill()
-            _, status, usage = os.wait4(pid, 0)
-        self.process.returncode = os.waitstatus_to_exitcode(status)
+        ended = self.zygote.wait(limit)
+        if ended is None:
+            os.kill(self.pid, signal.SIGKILL)
+        code, peak = ended or self.zygote.wait(HARD_LIMIT) or (-signal.SIGKILL, 0)
         outcome = Outcome(
             self.arguments,
-            self.process.returncode,
+            code,
             self.base.with_suffix(".out").read_bytes(),
             self.base.with_suffix(".err").read_bytes(),
             time.monotonic() - self.started,
-            usage.ru_maxrss / 1024,
+            peak / 1024,
         )
         assert ended, f"still running after {limit} s\n{outcome.shown()}"
         return outcome
+
+
+def install_plugin(directory: Path, module: str, source: str) -> str:
+    """A plugin as a package installer would leave it, in a folder for PYTHONPATH."""
+    directory.mkdir(exist_ok=True)
+    (directory / f"{module}.py").write_text(source)
+    info = directory / f"{module}_dist-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}-dist\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[sonar]\n{module} = {module}\n")
+    return str(directory)

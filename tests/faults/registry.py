@@ -6,7 +6,7 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from sonar_core.testing.scripted import Answer, Origin, Request, error
+from sonar_core.testing.scripted import Answer, Origin, Reply, Request, error
 
 if TYPE_CHECKING:
     from tests.support.images import Content, Image
@@ -26,7 +26,7 @@ def blob_answer(data: bytes) -> Answer:
     return Answer(200, headers, data)
 
 
-def ranged(data: bytes) -> Answer | object:
+def ranged(data: bytes) -> Reply:
     """A blob that understands `Range: bytes=N-` and `bytes=N-M` (RFC 9110, section 14)."""
 
     def answer(request: Request) -> Answer:
@@ -62,7 +62,7 @@ def unauthorized(challenge: str, status: int = 401) -> Answer:
     )
 
 
-def behind(header: str, good: Answer, challenge: str) -> object:
+def behind(header: str, good: Answer, challenge: str) -> Reply:
     """`good` for requests whose Authorization is `header`, and a 401 for all others."""
 
     def answer(request: Request) -> Answer:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sonar_core.testing.scripted import Answer, Origin, Request
+from tests.faults.program import install_plugin
 from tests.faults.registry import behind, unauthorized
 
 if TYPE_CHECKING:
@@ -665,9 +666,7 @@ def sonar_auth_schemes():
 )
 def test_a_plugins_header_with_a_line_end_is_refused(sonar: Program, scripted: Origin, header: str) -> None:
     """A7: "A header value with CR or LF, from a plugin or anyone, is refused"."""
-    from tests.faults.test_terminal import _install
-
-    path = _install(sonar.home / "plugins", "acmeplug", PLUGIN.format(header=header))
+    path = install_plugin(sonar.home / "plugins", "acmeplug", PLUGIN.format(header=header))
     scripted.default = unauthorized("Acme realm=x")
     outcome = tags(sonar, scripted, environment={"PYTHONPATH": path})
     assert outcome.code in (1, 2, 4), outcome.shown()
@@ -677,9 +676,7 @@ def test_a_plugins_header_with_a_line_end_is_refused(sonar: Program, scripted: O
 
 def test_a_plugins_header_stays_at_its_origin(sonar: Program, scripted: Origin, origins: Callable[..., Origin]) -> None:
     """T5: "credentials and every plugin's header go to the exact origin … they were made for and to no other"."""
-    from tests.faults.test_terminal import _install
-
-    path = _install(sonar.home / "plugins", "acmeplug", PLUGIN.format(header='"X-Api-Key": "k-secret-12"'))
+    path = install_plugin(sonar.home / "plugins", "acmeplug", PLUGIN.format(header='"X-Api-Key": "k-secret-12"'))
     other = origins()
     other.default = TAGS
     good = Answer(302, {"Location": f"{other.url}/x"})

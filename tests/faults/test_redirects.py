@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sonar_core.testing.certificates import Authority
-    from tests.faults.program import Program
+    from tests.faults.program import Outcome, Program
 
 BLOB = b"a blob behind a redirect"
 ALICE = "Basic YWxpY2U6d29uZGVybGFuZC03ZjNh"
@@ -23,7 +23,7 @@ PATH = f"/v2/a/blobs/{digest(BLOB)}"
 SECRETS = ("YWxpY2U6", "wonderland-7f3a")
 
 
-def get_blob(sonar: Program, host: str, *options: str) -> object:
+def get_blob(sonar: Program, host: str, *options: str) -> Outcome:
     return sonar("blob", "get", f"{host}/a@{digest(BLOB)}", *options)
 
 

@@ -82,7 +82,9 @@ class AuthFile:
 
     def table(self, name: str) -> dict[str, Any]:
         """The object of that name; empty where there is none. Raises AuthError where it is something else."""
-        value = self.document.get(name) or {}
+        value = self.document.get(name)
+        if value is None:
+            return {}
         if not isinstance(value, dict):
             raise AuthError(f"`{name}` in {shown(self.path)} is not an object")
         return value

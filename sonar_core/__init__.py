@@ -16,6 +16,11 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from .auth_types import AuthContext as AuthContext
+    from .auth_types import Credentials as Credentials
+    from .auth_types import Grant as Grant
+    from .auth_types import TokenAnswer as TokenAnswer
+    from .auth_types import TokenRequest as TokenRequest
     from .client import Client as Client
     from .command import Connect as Connect
     from .content import Descriptor as Descriptor
@@ -39,16 +44,11 @@ if TYPE_CHECKING:
     from .errors import Unauthorized as Unauthorized
     from .errors import Unsupported as Unsupported
     from .errors import UsageError as UsageError
-    from .hookspecs import AuthContext as AuthContext
+    from .exchange import Exchange as Exchange
     from .hookspecs import AuthScheme as AuthScheme
     from .hookspecs import Command as Command
-    from .hookspecs import Credentials as Credentials
     from .hookspecs import Endpoint as Endpoint
-    from .hookspecs import Exchange as Exchange
-    from .hookspecs import Grant as Grant
     from .hookspecs import StoreScheme as StoreScheme
-    from .hookspecs import TokenAnswer as TokenAnswer
-    from .hookspecs import TokenRequest as TokenRequest
     from .hookspecs import hookimpl as hookimpl
     from .manifest import Manifest as Manifest
     from .platforms import Platform as Platform
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from .settings import Settings as Settings
 
 _HOMES = {
+    "auth_types": ("AuthContext", "Credentials", "Grant", "TokenAnswer", "TokenRequest"),
     "client": ("Client",),
     "command": ("Connect",),
     "content": ("Descriptor", "Digest"),
@@ -83,19 +84,8 @@ _HOMES = {
         "Unsupported",
         "UsageError",
     ),
-    "hookspecs": (
-        "AuthContext",
-        "AuthScheme",
-        "Command",
-        "Credentials",
-        "Endpoint",
-        "Exchange",
-        "Grant",
-        "StoreScheme",
-        "TokenAnswer",
-        "TokenRequest",
-        "hookimpl",
-    ),
+    "exchange": ("Exchange",),
+    "hookspecs": ("AuthScheme", "Command", "Endpoint", "StoreScheme", "hookimpl"),
     "manifest": ("Manifest",),
     "platforms": ("Platform",),
     "plugins": ("Plugins",),

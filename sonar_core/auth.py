@@ -13,19 +13,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
 
-from .challenge import Challenge, parse_challenges
 from .errors import AuthError, PluginError, SonarError
-from .hookspecs import AuthContext, AuthFlow, AuthScheme, Credentials, Grant, TokenAnswer, TokenRequest
 from .imports import load
 from .redaction import redact_url
 from .reference import Repository
 from .transport import Request, split_url
 
 if TYPE_CHECKING:
+    # The types of authentication are imported where they are needed: most runs never authenticate.
+    from .auth_types import AuthFlow, Credentials, Grant, TokenAnswer, TokenRequest
+    from .challenge import Challenge
+    from .hookspecs import AuthScheme
     from .plugins import Plugins
     from .reference import Registry
     from .settings import Settings
@@ -52,8 +53,7 @@ def delete(path: str) -> str:
     return f"repository:{path}:pull,delete"
 
 
-@dataclass(frozen=True)
-class _Kept:
+class _Kept(NamedTuple):
     grant: Grant
     renew_at: float | None
 
@@ -149,6 +149,8 @@ class Authenticator:
                 self._asked_base = True
                 with self._transport.send(Request("GET", f"{self._registry.base_url}/v2/")) as response:
                     if response.status == 401:
+                        from .challenge import parse_challenges
+
                         self._challenges = parse_challenges(response.header_values("WWW-Authenticate"))
             return bool(self._challenges)
 
@@ -200,6 +202,8 @@ class Authenticator:
 
     def _obtain(self, credentials: Credentials | None, scopes: frozenset[str]) -> Grant:
         challenge, scheme = self._choose()
+        from .auth_types import AuthContext
+
         flow = load(scheme.flow)(AuthContext(challenge, self._registry, scopes, credentials))
         started = time.monotonic()
         grant = self._run(scheme, flow)
@@ -227,6 +231,8 @@ class Authenticator:
 
     def _run(self, scheme: AuthScheme, flow: AuthFlow) -> Grant:
         """Drive the flow of a scheme: send what it yields, give it what came."""
+        from .auth_types import Grant
+
         try:
             wanted = next(flow)
             for _ in range(_ROUNDS):
@@ -265,6 +271,8 @@ class Authenticator:
         request = Request(method, wanted.url, private=headers, body=body, repeatable=True)
         with self._transport.send(request) as response:
             content = response.read(self._settings.token_bytes, "the answer of the token server")
+            from .auth_types import TokenAnswer
+
             return TokenAnswer(
                 response.status, {name.lower(): value for name, value in response.headers.items()}, content
             )

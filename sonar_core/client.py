@@ -5,26 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
 
-from . import strict_json
 from ._version import __version__
-from .answers import error_from
 from .auth import Authenticator
-from .challenge import parse_challenges
 from .errors import ContentError, ProtocolError, ResponseError, UsageError
 from .imports import load
-from .links import next_link
 from .plugins import Plugins
 from .redaction import redact_url
 from .reference import Registry
 from .settings import Settings
-from .transport import Body, Origin, Request, Response, Transport
+from .transport import Body, Origin, Request, Response, Transport, join_url
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from .hookspecs import Credentials
+    from .auth_types import Credentials
 
 USER_AGENT = f"sonar/{__version__}"
 
@@ -91,7 +86,7 @@ class Client:
 
         Raises the ResponseError that fits where the status is not in `expect`; TransportError, AuthError.
         """
-        url = urljoin(self.base_url, path)
+        url = join_url(self.base_url, path)
         scope_set = frozenset(scopes)
         request = Request(
             method,
@@ -120,6 +115,8 @@ class Client:
                 break
             if not rest:
                 break
+            from .challenge import parse_challenges
+
             challenges = parse_challenges(response.header_values("WWW-Authenticate"))
             try:
                 again = self.auth.answer(challenges, scopes, private)
@@ -128,7 +125,7 @@ class Client:
                 raise
             if not again:
                 break
-            response.close()
+            response.discard()
         return response
 
     def _error(self, response: Response, scopes: frozenset[str]) -> ResponseError:
@@ -143,6 +140,8 @@ class Client:
                 hint = f"the credentials came from {who.source}; to replace them: {login}"
             if response.status == 401 and self.auth.challenges:
                 hint = f"it asks for {self.auth.challenges[0].scheme.capitalize()}; {hint}"
+        from .answers import error_from
+
         return error_from(response, hint=hint)
 
     def get_json(
@@ -160,6 +159,8 @@ class Client:
 
     def read_json(self, response: Response) -> Any:
         """The body of an answer as JSON. Raises ProtocolError as `get_json` does."""
+        from . import strict_json
+
         body = response.read(self.settings.answer_bytes)
         where = redact_url(response.url)
         refuse_html(response, body)
@@ -174,7 +175,9 @@ class Client:
         A page is asked for when the one before it is used up. Raises ProtocolError for a list that loops, leads to
         another origin or has no such key; `null` is an empty list, and null items are left out.
         """
-        url, seen = urljoin(self.base_url, path), set()
+        from .links import next_link
+
+        url, seen = join_url(self.base_url, path), set()
         for _ in range(self.settings.pages):
             seen.add(url)
             response = self.request("GET", url, headers={"Accept": "application/json"}, scopes=scopes)
@@ -186,7 +189,7 @@ class Client:
             target = next_link(links)
             if target is None:
                 return
-            url = urljoin(response.url, target)
+            url = join_url(response.url, target)
             if Origin.of(url) != self._origin:
                 raise ProtocolError(f"the next page after {redact_url(response.url)} is at another origin")
             if url in seen:

@@ -66,6 +66,10 @@ class Digest:
 
         return hashlib.new(self.algorithm)
 
+    def to_json(self) -> str:
+        """As a text."""
+        return str(self)
+
     def __str__(self) -> str:
         return f"{self.algorithm}:{self.hex}"
 

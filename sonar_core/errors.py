@@ -25,8 +25,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 
 class SonarError(Exception):
@@ -77,8 +76,7 @@ class ProtocolError(TransportError):
     """An answer that breaks HTTP or the distribution spec, an HTML page where JSON belongs, for instance."""
 
 
-@dataclass(frozen=True)
-class RegistryMessage:
+class RegistryMessage(NamedTuple):
     """One entry of the `errors` of an error answer (OCI distribution-spec, "Error Codes")."""
 
     code: str

@@ -5,18 +5,22 @@ A plugin is a module (or any object) with functions marked by `hookimpl`, named 
 Anything heavy is named by an import string, `"package.module:name"`, and imported when it is used.
 
 pluggy passes arguments by name: an implementation may leave out those that it does not need.
+
+This module is imported at every start, so it holds what plugins declare and no more: see `sonar_core.auth_types` for
+what authentication talks in, `sonar_core.exchange` for what observers are told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 if TYPE_CHECKING:
-    from .challenge import Challenge
+    from .auth_types import AuthContext, AuthFlow, Credentials
+    from .exchange import Exchange
     from .reference import Registry, Repository
     from .settings import Settings
 
@@ -24,74 +28,10 @@ hookspec = pluggy.HookspecMarker("sonar")
 hookimpl = pluggy.HookimplMarker("sonar")
 
 
-# ── who I am ────────────────────────────────────────────────────────────────────────────────────────────
+# ── how I prove it ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True)
-class Credentials:
-    """Who the user is, for one registry. `source` says where it was found, and is shown in errors.
-
-    One of three kinds: `username` with `password`; an `identity_token` (an OAuth2 refresh token, docker's
-    `identitytoken`); a `token` that is sent as it is (docker's `registrytoken`).
-    """
-
-    username: str = ""
-    password: str = field(default="", repr=False)
-    identity_token: str = field(default="", repr=False)
-    token: str = field(default="", repr=False)
-    source: str = "unknown source"
-
-
-# ── how I prove it ──────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class AuthContext:
-    """What an auth scheme has to go on: the challenge, for whom, for what, and the credentials if any."""
-
-    challenge: Challenge
-    registry: Registry
-    scopes: frozenset[str] = frozenset()
-    credentials: Credentials | None = None
-
-
-@dataclass(frozen=True)
-class TokenRequest:
-    """A request that a scheme wants sent. `form`, where given, is sent url-encoded by POST.
-
-    The core sends it under its own rules (realm, caps, redirects); `headers` go to the origin of `url` only.
-    """
-
-    url: str
-    form: Mapping[str, str] | None = field(default=None, repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-
-@dataclass(frozen=True)
-class TokenAnswer:
-    """What came back: the status, the headers (names in lower case), and at most 1 MiB of body."""
-
-    status: int
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    body: bytes = field(default=b"", repr=False)
-
-
-@dataclass(frozen=True)
-class Grant:
-    """Header values that open the registry. `expires_in` counts seconds from now; None: does not expire.
-
-    `scopes`: the scopes that it is good for; None: good for everything on that registry.
-    """
-
-    headers: Mapping[str, str] = field(repr=False)
-    expires_in: float | None = None
-    scopes: frozenset[str] | None = None
-
-
-AuthFlow = Generator[TokenRequest, TokenAnswer, Grant]
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AuthScheme:
     """A way to prove who one is. `name` is the scheme of the challenge ("Bearer"), compared without case.
 
@@ -109,7 +49,7 @@ class AuthScheme:
 # ── what can be done ────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Endpoint:
     """Operations of a registry, as `client.NAME`. `factory` (or its import string) takes the `Client`.
 
@@ -122,7 +62,7 @@ class Endpoint:
     registries: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Command:
     """A command of the program: `sonar tag ls` has the path `("tag", "ls")`.
 
@@ -137,36 +77,17 @@ class Command:
     text: str | Callable[[Any], str] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StoreScheme:
-    """A kind of store. `oci:DIR:TAG` has the prefix `oci`; `open` (or its import string) takes the rest.
+    """A kind of store. `oci:DIR:TAG` has the prefix `oci`; a location that is a reference has the empty prefix.
 
-    See `sonar_core.stores.Store` for what `open(rest, connect)` has to return.
+    `open` (or its import string) takes what comes after the prefix and a `sonar_core.stores.Opening`; it returns a
+    `sonar_core.stores.Store` and the name in it (a tag, a `Digest`, or None where the location names no image).
     """
 
     prefix: str
     open: str | Callable[..., Any]
     summary: str = ""
-
-
-# ── what happened ───────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """One finished HTTP exchange, with secrets removed from `url`.
-
-    `status` is None where no answer came; then `error` says why. `sent` and `received` count body bytes as
-    declared by their headers (None: unknown), `seconds` the time up to the end of the answer's headers.
-    """
-
-    method: str
-    url: str
-    status: int | None
-    seconds: float
-    sent: int | None = None
-    received: int | None = None
-    error: str = ""
 
 
 class Hooks:

@@ -8,23 +8,15 @@ from datetime import datetime
 from pathlib import PurePath
 from typing import Any
 
-from .content import Digest
-from .platforms import Platform
-from .reference import Reference, Registry, Repository
-
-_NAMES = (Digest, Platform, Reference, Registry, Repository, PurePath)
-
 
 def to_plain(value: Any) -> Any:
     """`value` as dicts, lists, texts, numbers, booleans and None.
 
     What has `to_json()` says itself how; other dataclasses become objects with their field names in lower camel
-    case, the way the OCI specs write them; names (digests, references, paths) become texts.
+    case, the way the OCI specs write them.
     """
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
-    if isinstance(value, _NAMES):
-        return str(value)
     if hasattr(value, "to_json"):
         return to_plain(value.to_json())
     if is_dataclass(value):
@@ -33,6 +25,8 @@ def to_plain(value: Any) -> Any:
         return {str(name): to_plain(entry) for name, entry in value.items()}
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, PurePath):
+        return str(value)
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, Iterable):

@@ -122,6 +122,10 @@ class Registry:
         """Whether the name says this machine: `localhost`, `*.localhost` (RFC 6761), 127.0.0.0/8, `[::1]`."""
         return _is_loopback(self.hostname)
 
+    def to_json(self) -> str:
+        """As a text."""
+        return str(self)
+
     def __str__(self) -> str:
         return self.host if self.scheme == _default_scheme(self.host) else f"{self.scheme}://{self.host}"
 
@@ -151,6 +155,10 @@ class Repository:
                 hint=f"without tag and digest it is {reference.repository}",
             )
         return reference.repository
+
+    def to_json(self) -> str:
+        """As a text."""
+        return str(self)
 
     def __str__(self) -> str:
         """Parsed again, this gives the same: a host that would read as a part of the path gets its scheme."""
@@ -220,6 +228,10 @@ class Reference:
     def with_digest(self, digest: Digest) -> Reference:
         """This digest in the same repository, and no tag."""
         return Reference(self.repository, None, digest)
+
+    def to_json(self) -> str:
+        """As a text."""
+        return str(self)
 
     def __str__(self) -> str:
         tag = f":{self.tag}" if self.tag is not None else ""

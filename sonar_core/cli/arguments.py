@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from sonar_core.platforms import Platform
 from sonar_core.reference import Reference, Registry, Repository
 
 from .completion import complete_reference, complete_repository
@@ -61,11 +60,5 @@ ReferencesArgument = Annotated[
         help="Names with a tag or a digest, as ghcr.io/owner/name:v1.",
         autocompletion=complete_reference,
         show_default=False,
-    ),
-]
-PlatformOption = Annotated[
-    Platform | None,
-    typer.Option(
-        "--platform", parser=Platform.parse, metavar="OS/ARCH", help="Of an index, the entry for this platform."
     ),
 ]

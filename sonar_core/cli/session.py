@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from sonar_core.command import Connect, Report
 from sonar_core.errors import UsageError
-from sonar_core.hookspecs import Exchange, hookimpl
+from sonar_core.exchange import Exchange
+from sonar_core.hookspecs import hookimpl
 from sonar_core.plugins import Plugins
 from sonar_core.settings import Settings
 

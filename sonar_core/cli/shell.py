@@ -92,8 +92,8 @@ class Shell:
             else:
                 keyword = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=kind or str)
                 own.append(keyword)
-        taken = {parameter.name for parameter in own}
-        common = [parameter for parameter in options.parameters() if parameter.name not in taken]
+        taken = frozenset(parameter.name for parameter in own)
+        common = options.parameters(without=taken)
 
         def run(**values: Any) -> None:
             common_values = {name: values.pop(name) for name in options.NAMES if name in values and name not in taken}

@@ -19,13 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _EPILOG = "Each command has --help. Plugins add commands: `sonar plugin ls` shows what is installed."
+_HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 
 
 class Group(typer.core.TyperGroup):
     """A group whose commands are built when they are asked for; its help needs their summaries only."""
 
     shell: Shell
-    entries: dict[str, Command | Group]
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.entries: dict[str, Command | Group] = {}
 
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(self.entries)
@@ -53,13 +57,13 @@ def build_tree(left_out: Iterable[str] = ()) -> Group:
     """The whole program: the root group with all commands of all plugins but those `left_out`."""
     plugins = Plugins.discover(disabled=left_out, report=_warn)
     shell = Shell(plugins)
-    root = _group(shell, None)
+    root = _root(shell)
     for command in plugins.commands():
         group = root
         for word in command.path[:-1]:
             below = group.entries.get(word)
             if below is None:
-                below = group.entries[word] = _group(shell, word)
+                below = group.entries[word] = _below(shell, word)
             if isinstance(below, Command):
                 plugins.reject(command, f"`{' '.join(command.path)}` stands below `{word}`, which is a command itself")
                 break
@@ -72,26 +76,32 @@ def build_tree(left_out: Iterable[str] = ()) -> Group:
     return root
 
 
-def _group(shell: Shell, name: str | None) -> Group:
+def _root(shell: Shell) -> Group:
+    """The group `sonar` itself, with the options that stand before all commands."""
     app = typer.Typer(
-        name=name,
         cls=Group,
-        add_completion=name is None,
         rich_markup_mode=None,
         no_args_is_help=True,
-        epilog=_EPILOG if name is None else None,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        epilog=_EPILOG,
+        context_settings=_HELP,
         pretty_exceptions_enable=False,
     )
-    app.callback()(_root if name is None else _below)
-    group = typer.main.get_command(app)
-    assert isinstance(group, Group)
+    app.callback()(_options)
+    root = typer.main.get_command(app)
+    if not isinstance(root, Group):
+        raise TypeError(f"typer made {type(root).__name__} of a group")
+    root.shell = shell
+    return root
+
+
+def _below(shell: Shell, name: str) -> Group:
+    """A group of commands. Without `typer.Typer`, which takes ten times as long."""
+    group = Group(name=name, rich_markup_mode=None, no_args_is_help=True, context_settings=_HELP)
     group.shell = shell
-    group.entries = {}
     return group
 
 
-def _root(
+def _options(
     version: Annotated[bool, typer.Option("--version", "-V", help="Show the version and exit.", is_eager=True)] = False,
     no_plugin: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Leave out a plugin.")] = None,
 ) -> None:
@@ -99,10 +109,6 @@ def _root(
     if version:
         typer.echo(f"sonar {__version__}")
         raise typer.Exit
-
-
-def _below() -> None:
-    pass
 
 
 def _warn(problem: Problem) -> None:

@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
+from sonar_core.auth_types import Credentials
 from sonar_core.cli.arguments import RegistryArgument, RepositoryArgument
 from sonar_core.client import Client
 from sonar_core.command import Connect, Report, default_registry
 from sonar_core.errors import AuthError, SonarError, UsageError
-from sonar_core.hookspecs import Credentials
 from sonar_core.plugins import Plugins
 from sonar_core.reference import Registry, Repository
 from sonar_core.settings import Settings

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sonar_core.auth_types import Credentials
 from sonar_core.errors import AuthError
-from sonar_core.hookspecs import Credentials
 from sonar_core.reference import Registry
 from sonar_plugins.credentials import helper
 from sonar_plugins.credentials.auth_file import AuthFile, docker_config, key_of, shown

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from sonar_core.hookspecs import AuthScheme, Grant, hookimpl
+from sonar_core.auth_types import Grant
+from sonar_core.hookspecs import AuthScheme, hookimpl
 
 if TYPE_CHECKING:
-    from sonar_core.hookspecs import AuthContext, AuthFlow, Credentials
+    from sonar_core.auth_types import AuthContext, AuthFlow, Credentials
 
 
 @hookimpl

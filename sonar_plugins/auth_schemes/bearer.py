@@ -13,12 +13,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from sonar_core.hookspecs import AuthScheme, Grant, TokenRequest, hookimpl
+from sonar_core.auth_types import Grant, TokenRequest
+from sonar_core.hookspecs import AuthScheme, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from sonar_core.hookspecs import AuthContext, AuthFlow, Credentials, TokenAnswer
+    from sonar_core.auth_types import AuthContext, AuthFlow, Credentials, TokenAnswer
 
 CLIENT_ID = "sonar"
 

@@ -15,7 +15,7 @@ from sonar_core.errors import AuthError, ContentError
 from sonar_core.redaction import printable
 
 if TYPE_CHECKING:
-    from sonar_core.hookspecs import AuthContext, TokenAnswer
+    from sonar_core.auth_types import AuthContext, TokenAnswer
 
 LIFE = 60.0  # seconds, where the answer does not say (distribution, "Token Response Fields")
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sonar_core import strict_json
+from sonar_core.auth_types import Credentials
 from sonar_core.errors import AuthError, ContentError
-from sonar_core.hookspecs import Credentials
 from sonar_core.reference import DOCKER_HUB, Registry
 
 from . import helper

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sonar_core.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from sonar_core.hookspecs import Credentials
+    from sonar_core.auth_types import Credentials
     from sonar_core.reference import Registry, Repository
     from sonar_core.settings import Settings
 

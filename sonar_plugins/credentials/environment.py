@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sonar_core.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from sonar_core.hookspecs import Credentials
+    from sonar_core.auth_types import Credentials
     from sonar_core.reference import Registry
 
 
@@ -24,8 +24,8 @@ def sonar_credentials(registry: Registry) -> Credentials | None:
     if not (username or password or token):
         return None
 
+    from sonar_core.auth_types import Credentials
     from sonar_core.errors import SettingsError
-    from sonar_core.hookspecs import Credentials
     from sonar_core.reference import Registry
 
     named = os.environ.get("SONAR_AUTH_REGISTRY", "")

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, cast
 
 from sonar_core import strict_json
+from sonar_core.auth_types import Credentials
 from sonar_core.errors import AuthError, ContentError
-from sonar_core.hookspecs import Credentials
 
 if TYPE_CHECKING:
     from typing import NoReturn

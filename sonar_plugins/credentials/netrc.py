@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sonar_core.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from sonar_core.hookspecs import Credentials
+    from sonar_core.auth_types import Credentials
     from sonar_core.reference import Registry
 
 
@@ -25,8 +25,8 @@ def sonar_credentials(registry: Registry) -> Credentials | None:
 
     import netrc
 
+    from sonar_core.auth_types import Credentials
     from sonar_core.errors import AuthError
-    from sonar_core.hookspecs import Credentials
 
     from .auth_file import shown
 

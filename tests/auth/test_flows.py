@@ -9,9 +9,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from sonar_core.auth_types import AuthContext, Credentials, Grant, TokenAnswer, TokenRequest
 from sonar_core.challenge import Challenge
 from sonar_core.errors import AuthError
-from sonar_core.hookspecs import AuthContext, Credentials, Grant, TokenAnswer, TokenRequest
 from sonar_core.reference import Registry
 from sonar_plugins.auth_schemes import basic, bearer
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from sonar_core.auth_types import Credentials
 from sonar_core.errors import AuthError, SettingsError
-from sonar_core.hookspecs import Credentials
 from sonar_core.plugins import Plugins
 from sonar_core.reference import Registry, Repository
 from sonar_core.settings import Settings

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
+import sonar_newest
+
 from sonar_core import Client, Digest, Manifest, Missing
 from sonar_core.media_types import OCI_CONFIG, OCI_MANIFEST
 from sonar_core.testing.program import Sonar
 from sonar_plugins.serve.server import EmbeddedRegistry
-
-import sonar_newest
 
 
 def push(client: Client, tag: str, created: str | None) -> Manifest:

@@ -14,9 +14,11 @@ import http.client
 import io
 import os
 import socket
+import ssl
 import threading
 import time
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote
 from weakref import WeakSet
 
 import urllib3
@@ -28,6 +30,7 @@ from urllib3.exceptions import (
     NewConnectionError,
 )
 
+from .addresses import Reach, is_literal, reach
 from .errors import SettingsError
 from .tls import LazyContext
 
@@ -43,14 +46,21 @@ class AddressRefused(OSError):
     """An address that the registry's word is not enough to connect to."""
 
 
-class _Timed(io.RawIOBase):
-    """A socket's bytes, under a deadline while `deadline` is set and under the stall rule after that."""
+class BodyDrips(TimeoutError):
+    """A body comes, but more slowly than anyone should wait for."""
 
-    def __init__(self, sock: Any) -> None:
+
+class _Timed(io.RawIOBase):
+    """A socket's bytes, under a deadline while `deadline` is set and under the stall rule after that.
+
+    The head has what time is left for this attempt, which the socket knows; the body's stalls are bounded by `limit`.
+    """
+
+    def __init__(self, sock: Any, limit: float) -> None:
         self._sock = sock
         self._raw = sock.makefile("rb", buffering=0)
-        self._limit: float | None = sock.gettimeout()
-        self.deadline = None if self._limit is None else time.monotonic() + self._limit
+        self._limit = limit
+        self.deadline: float | None = time.monotonic() + (sock.gettimeout() or limit)
         self._waited = 0.0
         self._got = 0
 
@@ -62,15 +72,17 @@ class _Timed(io.RawIOBase):
         if self.deadline is not None:
             left = self.deadline - started
             if left <= 0:
-                raise TimeoutError("the headers did not end in time")
+                raise TimeoutError("it did not end in time")
             self._sock.settimeout(left)
         count = self._raw.readinto(buffer)
-        if self.deadline is None and self._limit is not None:
+        if self.deadline is not None and count == 0:
+            raise ConnectionResetError("it ended within the headers")  # http.client would take them for complete
+        if self.deadline is None:
             self._waited += time.monotonic() - started
             self._got += count or 0
             if self._waited >= self._limit:
                 if count and self._got < SLOWEST * self._waited:
-                    raise TimeoutError("the body drips")
+                    raise BodyDrips("the body drips")
                 self._waited, self._got = 0.0, 0
         return cast("int | None", count)
 
@@ -88,18 +100,20 @@ class _Timed(io.RawIOBase):
 class _Maker:
     """What `http.client.HTTPResponse` takes for a socket: it only asks it for a file."""
 
-    def __init__(self, sock: Any) -> None:
-        self.timed = _Timed(sock)
+    def __init__(self, sock: Any, limit: float) -> None:
+        self.timed = _Timed(sock, limit)
 
     def makefile(self, mode: str) -> io.BufferedReader:
         return io.BufferedReader(self.timed, _READ_AHEAD)
 
 
 class _Answer(http.client.HTTPResponse):
-    """An answer whose head has a deadline."""
+    """An answer whose head has a deadline. `limit`: the longest wait for the next bytes of its body, in seconds."""
+
+    limit: float
 
     def __init__(self, sock: Any, *arguments: Any, **named: Any) -> None:
-        maker = _Maker(sock)
+        maker = _Maker(sock, self.limit)
         super().__init__(cast(socket.socket, maker), *arguments, **named)
         self._timed = maker.timed
 
@@ -107,9 +121,13 @@ class _Answer(http.client.HTTPResponse):
         super().begin()
         self._timed.start_body()
 
+    def hurry(self) -> None:
+        """Nobody wants the body: what has not come in a tenth of the time limit need not come."""
+        self._timed.deadline = time.monotonic() + self.limit / 10
+
 
 class Sockets:
-    """The open sockets of one client."""
+    """The open sockets of one client, those of TLS handshakes too."""
 
     def __init__(self) -> None:
         self._open: WeakSet[socket.socket] = WeakSet()
@@ -131,9 +149,19 @@ class Sockets:
             sockets = list(self._open)
         for sock in sockets:
             try:
-                sock.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # an SSLSocket's own would drop the encryption first
             except OSError:
                 continue
+
+    def tls_class(self) -> type[ssl.SSLSocket]:
+        """What TLS connections shall be made of: `wrap_socket` takes the plain socket's descriptor away from it."""
+
+        class Tracked(ssl.SSLSocket):
+            def do_handshake(_self, block: bool = False) -> None:
+                self.add(_self)
+                super().do_handshake(block)
+
+        return Tracked
 
 
 class _Guarded:
@@ -153,34 +181,42 @@ class _Guarded:
         except UnicodeError:
             raise LocationParseError(f"'{host}', label empty or too long") from None
         failure: OSError | None = None
-        deadline = None if connection.timeout is None else time.monotonic() + connection.timeout
-        for family, kind, protocol, _, address in found:
+        deadline = time.monotonic() + connection.timeout
+        for tried, (family, kind, protocol, _, address) in enumerate(found):
             refusal = self.rule.refusal(host, str(address[0])) if self.direct else None
             if refusal:
                 failure = AddressRefused(refusal)
                 continue
-            sock = socket.socket(family, kind, protocol)
+            # Each address has its share: one that swallows packets, often the IPv6 one, leaves time for the next.
+            share = (deadline - time.monotonic()) / (len(found) - tried)
             try:
-                for option in connection.socket_options or ():
-                    sock.setsockopt(*option)
-                if deadline is not None:
-                    sock.settimeout(max(0.001, deadline - time.monotonic()))
-                sock.connect(address)
-                self.sockets.add(sock)
-                sock.settimeout(connection.timeout)
-                return sock
+                return self._connect(socket.socket(family, kind, protocol), address, max(0.001, share))
             except OSError as error:
-                sock.close()
                 failure = error
         if isinstance(failure, TimeoutError):
             raise ConnectTimeoutError(connection, f"no connection to {host} in time") from failure
         raise NewConnectionError(connection, str(failure)) from failure
 
+    def _connect(self, sock: socket.socket, address: Any, seconds: float) -> socket.socket:
+        connection = cast(Any, self)
+        try:
+            for option in connection.socket_options or ():
+                sock.setsockopt(*option)
+            self.sockets.add(sock)
+            sock.settimeout(seconds)
+            sock.connect(address)
+            sock.settimeout(connection.timeout)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
 
 def make_pools(settings: Settings, rule: AddressRule, sockets: Sockets, proxy: str | None) -> urllib3.PoolManager:
     """The connection pools of one client, for one way out (direct, or through `proxy`)."""
 
-    shared = {"rule": rule, "sockets": sockets, "direct": proxy is None, "response_class": _Answer}
+    answer = type("Answer", (_Answer,), {"limit": settings.timeout})
+    shared = {"rule": rule, "sockets": sockets, "direct": proxy is None, "response_class": answer}
     plain = type("Plain", (_Guarded, HTTPConnection), shared)
     secure = type("Secure", (_Guarded, HTTPSConnection), shared)
     options: dict[str, Any] = {
@@ -188,8 +224,8 @@ def make_pools(settings: Settings, rule: AddressRule, sockets: Sockets, proxy: s
         "maxsize": max(settings.connections, settings.jobs),
         "blocksize": 256 * 1024,
     }
-    manager = urllib3.PoolManager(**options) if proxy is None else _proxy_manager(proxy, options)
-    context = LazyContext(settings)
+    context = LazyContext(settings, sockets.tls_class())
+    manager = urllib3.PoolManager(**options) if proxy is None else _proxy_manager(proxy, context, options)
 
     def secure_pool(host: str, port: int, **named: Any) -> urllib3.HTTPSConnectionPool:
         pool = type("SecurePool", (urllib3.HTTPSConnectionPool,), {"ConnectionCls": secure})
@@ -200,23 +236,28 @@ def make_pools(settings: Settings, rule: AddressRule, sockets: Sockets, proxy: s
     return manager
 
 
-def _proxy_manager(proxy: str, options: dict[str, Any]) -> urllib3.ProxyManager:
-    parts = urllib3.util.parse_url(proxy)
+def _proxy_manager(proxy: str, context: LazyContext, options: dict[str, Any]) -> urllib3.ProxyManager:
+    try:
+        parts = urllib3.util.parse_url(proxy)
+        headers = urllib3.make_headers(proxy_basic_auth=unquote(parts.auth)) if parts.auth else {}
+    except (LocationParseError, UnicodeError):
+        raise SettingsError("the proxy of the environment (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) is malformed") from None
     if parts.scheme not in ("http", "https"):
         raise SettingsError(
             f"the proxy {parts.scheme}://{parts.host} of the environment is not an http or https proxy",
             hint="unset it, or name the host in NO_PROXY",
         )
-    from urllib.parse import unquote
-
-    headers = urllib3.make_headers(proxy_basic_auth=unquote(parts.auth)) if parts.auth else {}
-    address = parts._replace(auth=None).url
-    return urllib3.ProxyManager(address, proxy_headers=headers, **options)
+    if parts.scheme == "https":
+        options = {**options, "proxy_ssl_context": context.get()}
+    return urllib3.ProxyManager(parts._replace(auth=None).url, proxy_headers=headers, **options)
 
 
 def proxy_for(scheme: str, host: str) -> str | None:
-    """The proxy that the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`) names for a host."""
-    if not any(name.lower().endswith("_proxy") for name in os.environ):
+    """The proxy that the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`) names for a host:port.
+
+    Loopback is never asked for through a proxy, which would look for it on its own machine (as Go's clients do).
+    """
+    if not any(name.lower().endswith("_proxy") for name in os.environ) or _is_loopback(host):
         return None
     from urllib.request import getproxies, proxy_bypass
 
@@ -225,3 +266,8 @@ def proxy_for(scheme: str, host: str) -> str | None:
     if not proxy or proxy_bypass(host):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _is_loopback(host: str) -> bool:
+    name = host.rpartition(":")[0].strip("[]")
+    return name == "localhost" or name.endswith(".localhost") or (is_literal(name) and reach(name) is Reach.LOOPBACK)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import socket
 import ssl
+from http.client import HTTPException, IncompleteRead, InvalidURL
 from typing import Any
 
 from urllib3 import Retry
 from urllib3.exceptions import (
     ConnectTimeoutError,
     InvalidHeader,
+    LocationValueError,
+    MaxRetryError,
     NameResolutionError,
     NewConnectionError,
 )
@@ -50,17 +53,38 @@ class Attempts(Retry):
         except (InvalidHeader, ValueError, OverflowError):
             return None
 
-    @staticmethod
-    def worth_repeating(error: BaseException) -> bool:
-        """False where the same would happen again: a refused address, a certificate, a name that is not known."""
-        for cause in causes(error):
-            if isinstance(cause, (AddressRefused, ssl.SSLCertVerificationError)):
-                return False
-            if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
-                return False
-            if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
-                return False
-        return True
+    def after_failure(self, error: Exception) -> Attempts | None:
+        """One attempt less, which failed with `error`; None where there is none left, or another would do the same."""
+        return self._after(error=error) if _may_pass(error) else None
+
+    def after_answer(self, response: Any) -> Attempts | None:
+        """One attempt less, which got an answer worth another try; None where there is none left."""
+        return self._after(response=response)
+
+    def _after(self, **outcome: Any) -> Attempts | None:
+        try:
+            return self.increment("", "", **outcome)
+        except MaxRetryError:
+            return None
+
+
+def _may_pass(error: BaseException) -> bool:
+    """False where the same would happen again: a refused address, a certificate, a name that is not known, no HTTP."""
+    for cause in causes(error):
+        if isinstance(cause, (AddressRefused, LocationValueError, InvalidURL, ssl.SSLCertVerificationError)):
+            return False
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
+            return False
+        if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
+            return False
+        if is_no_http(cause):
+            return False
+    return True
+
+
+def is_no_http(error: BaseException) -> bool:
+    """Whether what came was no answer of HTTP at all, rather than one that broke off."""
+    return isinstance(error, HTTPException) and not isinstance(error, (ConnectionError, IncompleteRead))
 
 
 def connect_failed(error: BaseException) -> bool:

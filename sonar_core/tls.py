@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 
 
 class LazyContext:
-    """The TLS context of one client, made when the first https connection needs it: it takes 10 ms and more."""
+    """The TLS context of one client, made when the first https connection needs it: it takes 10 ms and more.
 
-    def __init__(self, settings: Settings) -> None:
+    `sockets` is the class of its sockets.
+    """
+
+    def __init__(self, settings: Settings, sockets: type[ssl.SSLSocket]) -> None:
         self._settings = settings
+        self._sockets = sockets
         self._lock = threading.Lock()
         self._context: ssl.SSLContext | None = None
 
@@ -26,7 +30,9 @@ class LazyContext:
         """The context. Raises SettingsError for a certificate or key that can't be read."""
         with self._lock:
             if self._context is None:
-                self._context = make_context(self._settings)
+                context = make_context(self._settings)
+                context.sslsocket_class = self._sockets
+                self._context = context
             return self._context
 
 

@@ -8,17 +8,20 @@ urllib3 is imported when the first request is sent.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from .addresses import AddressRule, is_literal
 from .errors import ConnectionFailed, ProtocolError, SonarError, TimedOut, UsageError
-from .hookspecs import Exchange
+from .exchange import Exchange
 from .redaction import printable, redact_url
+from .wire_errors import cause_of, transport_error
 
 if TYPE_CHECKING:
     from .connections import Sockets
@@ -27,12 +30,16 @@ if TYPE_CHECKING:
 Body = bytes | Callable[[], Iterable[bytes]]
 
 BLOCK = 1024 * 1024  # bytes read or sent in one step
+_SCRAPS = 16 * 1024  # bytes of an unwanted body that are read to keep a connection
+# What an attempt may wait for, each up to the time limit: a connection, a proxy's tunnel, TLS, the headers.
+_WAITS = 4
 
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 # Headers that may follow a redirect to another origin. All others stay: a plugin's header may be a secret.
 _PORTABLE = frozenset({"accept", "accept-encoding", "user-agent", "range", "if-range"})
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,15 @@ def split_url(url: str) -> SplitResult:
     return parts
 
 
-@dataclass(frozen=True)
+def join_url(base: str, target: str) -> str:
+    """`target`, which may be relative, as seen from `base`. Raises ProtocolError for one that is no URL."""
+    try:
+        return urljoin(base, target)
+    except ValueError:
+        raise ProtocolError(f"{redact_url(base)} leads to a URL that is malformed") from None
+
+
+@dataclass(frozen=True, repr=False)
 class Request:
     """A request. `body` is bytes, or a function that gives the pieces anew for each attempt.
 
@@ -79,9 +94,9 @@ class Request:
 
     method: str
     url: str
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    private: Mapping[str, str] = field(default_factory=dict, repr=False)
-    body: Body | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    private: Mapping[str, str] = field(default_factory=dict)
+    body: Body | None = None
     length: int | None = None
     repeatable: bool | None = None
     patience: float | None = None
@@ -90,6 +105,9 @@ class Request:
     def may_repeat(self) -> bool:
         """Whether a second attempt does no harm."""
         return self.method in _REPEATABLE if self.repeatable is None else self.repeatable
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {redact_url(self.url)}>"
 
 
 class Response:
@@ -122,8 +140,7 @@ class Response:
     @property
     def length(self) -> int | None:
         """The declared size of the body in bytes."""
-        declared = self.headers.get("Content-Length", "").strip()
-        return int(declared) if declared.isascii() and declared.isdigit() and len(declared) < 20 else None
+        return _declared(self.headers)
 
     def read_block(self, size: int = BLOCK) -> bytes:
         """The next bytes of the body, at most `size`; empty at its end.
@@ -134,7 +151,7 @@ class Response:
             return bytes(self._raw.read(size, decode_content=False))
         except Exception as error:
             self.close()
-            raise _transport_error(error, self.request.method, self.url, reading=True) from error
+            raise transport_error(error, self.request.method, self.url, reading=True) from error
 
     def blocks(self, size: int = BLOCK) -> Iterator[bytes]:
         """The body in pieces of at most `size` bytes. Closes when it is through."""
@@ -159,15 +176,28 @@ class Response:
 
     def close(self) -> None:
         """Give the connection back; where the body was not read to its end, drop it."""
-        self._raw.release_conn() if self._ended() else self.abandon()
+        if self._raw.length_remaining == 0:
+            self._raw.read()  # takes nothing from the socket: that is how an answer without a body learns of its end
+        if self._raw.closed:
+            self._raw.release_conn()
+        else:
+            self.abandon()
+
+    def discard(self) -> None:
+        """Close an answer whose body nobody wants. A short one that has come is read, and keeps the connection."""
+        left = self._raw.length_remaining
+        if self._raw.chunked or (left or _SCRAPS + 1) <= _SCRAPS:
+            try:
+                self._raw._original_response.hurry()
+                self._raw.read(_SCRAPS, decode_content=False)
+                self._raw.read(1, decode_content=False)
+            except Exception:
+                self.abandon()
+        self.close()
 
     def abandon(self) -> None:
         """Drop the connection with whatever is still to come."""
         self._raw.close()
-
-    def _ended(self) -> bool:
-        original = getattr(self._raw, "_original_response", None)
-        return original is None or original.isclosed()
 
     def __enter__(self) -> Response:
         return self
@@ -178,6 +208,19 @@ class Response:
 
 def _too_long(what: str, url: str, limit: int) -> str:
     return f"{what} from {redact_url(url)} is longer than the {limit} bytes that are allowed"
+
+
+class _Budget:
+    """The seconds that the attempts and waits of one request may take together."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def left(self) -> float:
+        return self._end - time.monotonic()
+
+    def extend(self, seconds: float) -> None:
+        self._end += seconds
 
 
 class Transport:
@@ -209,14 +252,14 @@ class Transport:
         """
         _check_headers(request.headers)
         _check_headers(request.private)
-        deadline = time.monotonic() + (request.patience or 10 * self._settings.timeout)
+        budget = _Budget(request.patience or 10 * self._settings.timeout)
         url, hops = request.url, 0
         while True:
-            response = self._attempts(request, url, deadline)
+            response = self._attempts(request, url, budget)
             target = response.headers.get("Location")
             if response.status not in _REDIRECTS or not target:
                 return response
-            response.close()
+            response.discard()
             hops += 1
             if hops > self._settings.redirects:
                 raise ProtocolError(f"{redact_url(request.url)} redirects more than {self._settings.redirects} times")
@@ -224,7 +267,7 @@ class Transport:
 
     def _redirected(self, request: Request, url: str, target: str, status: int) -> str:
         """Where a redirect leads, if it may be followed."""
-        goal = urljoin(url, printable(target).replace(" ", "%20"))
+        goal = join_url(url, printable(target).replace(" ", "%20"))
         parts = split_url(goal)
         shown = f"{redact_url(url)} redirects to {redact_url(goal)}"
         if url.startswith("https:") and parts.scheme == "http":
@@ -237,72 +280,67 @@ class Transport:
                 raise ProtocolError(f"{shown}, where a {request.method} does not follow", hint=hint)
         return parts._replace(fragment="").geturl()
 
-    def _attempts(self, request: Request, url: str, deadline: float) -> Response:
-        from urllib3.exceptions import MaxRetryError
-
+    def _attempts(self, request: Request, url: str, budget: _Budget) -> Response:
         from .retries import Attempts, connect_failed
 
-        origin = Origin.of(url)
-        at_home = origin == Origin.of(request.url)
-        if origin != self._home and is_literal(origin.host):
-            refusal = self._rule.refusal(origin.host, origin.host)
-            if refusal:
-                raise ConnectionFailed(f"{request.method} {redact_url(url)} refused: {refusal}")
-        attempts, tried = Attempts.of(1 if request.patience else self._settings.attempts, self._settings.backoff), 0
-        while True:
-            tried += 1
+        self._check_literal(request, url)
+        attempts: Attempts | None
+        attempts = Attempts.of(1 if request.patience else self._settings.attempts, self._settings.backoff)
+        for tried in count(1):
             try:
-                raw = self._exchange(request, url, at_home)
+                raw = self._exchange(request, url, budget)
             except SonarError:
                 raise
             except Exception as error:
-                failure = _transport_error(error, request.method, url, attempts=tried)
-                if self._closed.is_set() or not (request.may_repeat or connect_failed(error)):
+                failure = transport_error(error, request.method, url, attempts=tried)
+                attempts = attempts.after_failure(error)
+                may_repeat = request.may_repeat or connect_failed(error)
+                if attempts is None or not may_repeat or self._closed.is_set():
                     raise failure from error
-                if not attempts.worth_repeating(error):
+                wait = attempts.get_backoff_time()
+                if wait > budget.left():
                     raise failure from error
-                try:
-                    attempts = attempts.increment(request.method, url, error=error)
-                except MaxRetryError:
-                    raise failure from error
-                self._wait(attempts.get_backoff_time(), deadline, failure)
+                self.pause(wait)
                 continue
             response = Response(raw, request, url)
             if response.status not in _RETRIED or not (request.may_repeat or response.status in (429, 503)):
                 return response
             asked = attempts.asked_wait(raw)
-            try:
-                following = attempts.increment(request.method, url, response=raw)
-            except MaxRetryError:
+            attempts = attempts.after_answer(raw)
+            if attempts is None or (asked or 0) > self._settings.retry_after_max:
                 return response
-            wait = following.get_backoff_time() if asked is None else asked
-            if asked is not None and asked > self._settings.retry_after_max:
+            wait = attempts.get_backoff_time() if asked is None else asked
+            if wait > budget.left():
                 return response
-            if time.monotonic() + wait > deadline:
-                return response
-            attempts = following
-            response.close()
-            self._wait(wait, deadline, None)
+            response.discard()
+            self.pause(wait)
+        raise AssertionError("unreachable")
+
+    def _check_literal(self, request: Request, url: str) -> None:
+        """Refuse an address that no registry may send us to; a proxy would connect to it unseen."""
+        host = Origin.of(url).host
+        if Origin.of(url) != self._home and is_literal(host):
+            refusal = self._rule.refusal(host, host)
+            if refusal:
+                raise ConnectionFailed(f"{request.method} {redact_url(url)} refused: {refusal}")
 
     def pause(self, seconds: float) -> None:
         """Wait. Raises ConnectionFailed as soon as the client is closed."""
-        self._wait(seconds, float("inf"), None)
-
-    def _wait(self, seconds: float, deadline: float, failure: SonarError | None) -> None:
-        if failure is not None and time.monotonic() + seconds > deadline:
-            raise failure
         if seconds > 0 and self._closed.wait(seconds):
-            raise failure or ConnectionFailed("the client was closed")
+            raise ConnectionFailed("the client was closed")
 
-    def _exchange(self, request: Request, url: str, at_home: bool) -> Any:
+    def _exchange(self, request: Request, url: str, budget: _Budget) -> Any:
         """One attempt: urllib3's answer, whose body is not read yet."""
         from urllib3 import Timeout
 
-        self._pace()
-        if self._closed.is_set():
-            raise ConnectionFailed("the client is closed")
-        headers = self._headers(request, at_home)
-        limit = min(request.patience or self._settings.timeout, self._settings.timeout)
+        budget.extend(self._pace())
+        limit = request.patience or budget.left() / _WAITS
+        if limit <= 0:
+            raise TimedOut(
+                f"{request.method} {redact_url(url)} failed: no answer in time", hint="--timeout allows more"
+            )
+        limit = min(limit, self._settings.timeout)
+        headers = self._headers(request, at_home=Origin.of(url) == Origin.of(request.url))
         started = time.monotonic()
         raw, error = None, None
         try:
@@ -325,7 +363,7 @@ class Transport:
                 self._observe(_finished(request, url, raw, error, time.monotonic() - started))
         return raw
 
-    def _headers(self, request: Request, at_home: bool) -> dict[str, str]:
+    def _headers(self, request: Request, *, at_home: bool) -> dict[str, str]:
         headers = {"User-Agent": self._user_agent, "Accept-Encoding": "identity"}
         if at_home:
             headers.update(request.headers)
@@ -346,20 +384,25 @@ class Transport:
         origin = Origin.of(url)
         proxy = proxy_for(origin.scheme, f"{origin.host}:{origin.port}")
         with self._lock:
+            if self._closed.is_set():
+                raise ConnectionFailed("the client is closed")
             if self._sockets is None:
                 self._sockets = Sockets()
             if proxy not in self._pools:
                 self._pools[proxy] = make_pools(self._settings, self._rule, self._sockets, proxy)
             return self._pools[proxy]
 
-    def _pace(self) -> None:
+    def _pace(self) -> float:
+        """Wait for this request's turn, where there is a rate to keep to; returns for how long, in seconds."""
         rate = self._settings.requests_per_second
         if rate <= 0:
-            return
+            return 0.0
         with self._lock:
-            slot = max(time.monotonic(), self._next_slot)
+            now = time.monotonic()
+            slot = max(now, self._next_slot)
             self._next_slot = slot + 1 / rate
-        self._closed.wait(max(0.0, slot - time.monotonic()))
+        self.pause(slot - now)
+        return slot - now
 
     def close(self) -> None:
         """Close all connections. Threads that wait for an answer get an error."""
@@ -385,21 +428,26 @@ def _slices(body: bytes) -> Iterator[memoryview]:
 
 
 def _check_headers(headers: Mapping[str, str]) -> None:
-    """Raises UsageError for a header that would end its line (CWE-113). The value is not shown."""
+    """Raises UsageError for a header that would end its line (CWE-113), or can't be sent. The value is not shown."""
     for name, value in headers.items():
-        if not name or any(c in "\r\n\0: " for c in name) or any(c in "\r\n\0" for c in value):
-            raise UsageError(f"the header {name!r} holds a line end or another character that it must not")
+        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+            raise UsageError(f"{name!r} is no name of a header")
+        if not isinstance(value, str) or any(character in "\r\n\0" for character in value):
+            raise UsageError(f"the value of the header {name!r} holds a line end, or is no text")
         try:
             value.encode("latin-1")
         except UnicodeEncodeError:
             raise UsageError(f"the value of the header {name!r} can't be sent: it is not latin-1") from None
 
 
+def _declared(headers: Mapping[str, str]) -> int | None:
+    """`Content-Length` in bytes; None where there is none, or nonsense."""
+    text = headers.get("Content-Length", "").strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
+
+
 def _finished(request: Request, url: str, raw: Any, error: BaseException | None, seconds: float) -> Exchange:
-    received = None
-    if raw is not None:
-        declared = str(raw.headers.get("Content-Length", ""))
-        received = int(declared) if declared.isdigit() and len(declared) < 20 else None
+    received = None if raw is None else _declared(raw.headers)
     return Exchange(
         method=request.method,
         url=redact_url(url),
@@ -407,99 +455,5 @@ def _finished(request: Request, url: str, raw: Any, error: BaseException | None,
         seconds=seconds,
         sent=len(request.body) if isinstance(request.body, bytes) else request.length,
         received=0 if request.method == "HEAD" else received,
-        error="" if error is None else _cause(error),
+        error="" if error is None else cause_of(error),
     )
-
-
-def _transport_error(
-    error: BaseException, method: str, url: str, *, attempts: int = 1, reading: bool = False
-) -> SonarError:
-    """What urllib3, ssl or the system raised, as one of ours, with the host and the cause in one line."""
-    import ssl
-
-    from urllib3 import exceptions as http
-
-    from .retries import causes
-
-    if isinstance(error, SonarError):
-        return error
-    where = f"{method} {redact_url(url)}"
-    chain = causes(error)
-    times = f" ({attempts} attempts)" if attempts > 1 else ""
-    if any(_is_timeout(cause) for cause in chain):
-        drips = any("drips" in str(cause) for cause in chain)
-        if drips:
-            what = "the body came too slowly"
-        elif reading:
-            what = "the body stopped coming"
-        elif any(isinstance(cause, http.ConnectTimeoutError) for cause in chain):
-            what = "no connection in time"
-        else:
-            what = "no answer in time"
-        return TimedOut(f"{where} failed: {what}{times}", hint="--timeout allows more", attempts=attempts)
-    for cause in chain:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            hint = "name its authority with --ca-file, or, for a test, --insecure"
-            return ConnectionFailed(f"{where} failed: {_certificate(cause)}", hint=hint, attempts=attempts)
-        if isinstance(cause, ssl.SSLError):
-            return ConnectionFailed(f"{where} failed: {_tls(cause)}{times}", hint=_tls_hint(cause), attempts=attempts)
-    return ConnectionFailed(f"{where} failed: {_cause(error)}{times}", attempts=attempts)
-
-
-def _is_timeout(error: BaseException) -> bool:
-    from urllib3 import exceptions as http
-
-    # urllib3 counts a connection that was refused among its timeouts.
-    ours = isinstance(error, http.TimeoutError) and not isinstance(error, http.NewConnectionError)
-    return ours or isinstance(error, TimeoutError)
-
-
-def _certificate(error: Any) -> str:
-    return f"the certificate is not trusted: {error.verify_message or error.reason}"
-
-
-def _tls(error: Any) -> str:
-    reason = str(error.reason or error).replace("_", " ").lower()
-    return f"TLS: {reason}"
-
-
-def _tls_hint(error: Any) -> str | None:
-    reason = str(error.reason or error).upper()
-    if "WRONG_VERSION_NUMBER" in reason or "RECORD_LAYER" in reason or "HTTP_REQUEST" in reason:
-        return "it speaks plain http, perhaps: --plain-http"
-    if "CERTIFICATE_REQUIRED" in reason or "HANDSHAKE_FAILURE" in reason or "BAD_CERTIFICATE" in reason:
-        return "it wants a client certificate, perhaps: --cert and --key"
-    return None
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost cause in a few words."""
-    import errno
-    import socket
-
-    from urllib3 import exceptions as http
-
-    from .connections import AddressRefused
-    from .retries import causes
-
-    chain = causes(error)
-    for cause in chain:
-        if isinstance(cause, AddressRefused):
-            return f"refused: {cause}"
-        if isinstance(cause, socket.gaierror):
-            return "the name does not resolve"
-        if isinstance(cause, ConnectionRefusedError):
-            return "connection refused"
-        if isinstance(cause, http.IncompleteRead):
-            return "the body broke off"
-        if isinstance(cause, http.ProxyError):
-            return f"the proxy failed: {printable(str(chain[-1]))}"
-        if isinstance(cause, (ConnectionResetError, BrokenPipeError)) or type(cause).__name__ in (
-            "RemoteDisconnected",
-        ):
-            return "the connection broke"
-    last = chain[-1]
-    if isinstance(last, OSError) and last.errno is not None:
-        return (last.strerror or errno.errorcode.get(last.errno, "")).lower()
-    words = " ".join(printable(str(last)).split())[:200]
-    return f"not an HTTP answer: {words}" if type(last).__module__ == "http.client" else words

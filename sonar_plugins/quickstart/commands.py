@@ -17,6 +17,7 @@ from sonar_core.command import Connect, Report
 from sonar_core.errors import SonarError
 from sonar_core.redaction import printable
 from sonar_core.reference import Registry
+from sonar_core.sources import BytesSource
 from sonar_plugins.blobs.endpoint import Blobs
 from sonar_plugins.manifests.endpoint import Manifests
 from sonar_plugins.serve.server import EmbeddedRegistry
@@ -65,7 +66,7 @@ def quickstart(
 def _push(connect: Connect, host: str, built: Built) -> None:
     client = connect(Registry.parse(host))
     for digest, content in built.blobs.items():
-        Blobs(client).put(REPOSITORY, digest, content)
+        Blobs(client).put(REPOSITORY, digest, BytesSource(content), len(content))
     for manifest in built.manifests:
         Manifests(client).put(REPOSITORY, manifest.digest, manifest)
     Manifests(client).put(REPOSITORY, TAG, built.index)

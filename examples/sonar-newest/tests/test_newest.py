@@ -9,6 +9,7 @@ import sonar_newest
 
 from sonar_core import Client, Digest, Manifest, Missing
 from sonar_core.media_types import OCI_CONFIG, OCI_MANIFEST
+from sonar_core.sources import BytesSource
 from sonar_core.testing.program import Sonar
 from sonar_plugins.serve.server import EmbeddedRegistry
 
@@ -16,7 +17,7 @@ from sonar_plugins.serve.server import EmbeddedRegistry
 def push(client: Client, tag: str, created: str | None) -> Manifest:
     config = json.dumps({"created": created, "tag": tag} if created else {"tag": tag}).encode()
     digest = Digest.of(config)
-    client.blobs.put("app", digest, config)
+    client.blobs.put("app", digest, BytesSource(config), len(config))
     document = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,

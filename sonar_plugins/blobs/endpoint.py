@@ -48,12 +48,22 @@ class Blobs:
             size = stream.size
             return Descriptor(_BLOB, digest, sum(map(len, stream)) if size is None else size)
 
-    def get(self, path: str, digest: Digest, *, size: int | None = None, offset: int = 0) -> BlobStream:
+    def get(
+        self,
+        path: str,
+        digest: Digest,
+        *,
+        size: int | None = None,
+        offset: int = 0,
+        stop: int | None = None,
+        verify: bool = True,
+    ) -> BlobStream:
         """Its bytes, from `offset` on, with breaks mended (end-2). `size`, where known, is that of the whole blob.
 
+        `stop`: up to there, by a range. `verify=False`: whoever reads it checks the digest.
         Raises NotFound and other errors of the request at once; what comes later, and IntegrityError, the stream.
         """
-        return BlobStream(self._client, path, digest, size=size, offset=offset)
+        return BlobStream(self._client, path, digest, size=size, offset=offset, stop=stop, verify=verify)
 
     def source(self, path: str, digest: Digest, size: int) -> Source:
         """The blob as what an upload is made of."""

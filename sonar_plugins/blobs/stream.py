@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sonar_core.auth import pull
 from sonar_core.client import Client
 from sonar_core.content import Digest
-from sonar_core.errors import ConnectionFailed, IntegrityError, ProtocolError, ResponseError, TimedOut
+from sonar_core.errors import ConnectionFailed, IntegrityError, ProtocolError, ResponseError, TimedOut, Unsupported
 from sonar_core.hashing import verified
 from sonar_core.quoting import quoted
 from sonar_core.redaction import redact_url
@@ -28,22 +28,35 @@ class BlobStream:
     """The bytes of one blob, as an iterator of blocks of at most 1 MiB, once. A context manager: close it.
 
     Breaks are mended: the rest is asked for from where it stopped, `settings.attempts` times without progress.
-    Read from the beginning, the last block comes only when digest and size are right; read from an offset, the
-    size alone is checked. Raises IntegrityError, and what a request raises.
+    Read from the beginning, the last block comes only when digest and size are right; read from an offset, up to
+    `stop`, or without `verify`, the size alone is checked. Raises IntegrityError, and what a request raises;
+    Unsupported where `stop` is given and the registry answers with all of the blob.
     """
 
-    def __init__(self, client: Client, path: str, digest: Digest, *, size: int | None = None, offset: int = 0) -> None:
+    def __init__(
+        self,
+        client: Client,
+        path: str,
+        digest: Digest,
+        *,
+        size: int | None = None,
+        offset: int = 0,
+        stop: int | None = None,
+        verify: bool = True,
+    ) -> None:
         self._client = client
         self._path = path
         self._url = f"{check_path(path)}/blobs/{digest}"
         self.digest = digest
         self._position = offset
+        self._stop = stop
         response = self._request()
         #: In bytes; None where neither the caller nor the registry has said it.
         self.size = size if size is not None else self._declared(response)
+        self._end = self.size if stop is None else stop
         self._response: Response | None = response
         blocks = self._read()
-        self._blocks = blocks if offset else verified(blocks, digest)
+        self._blocks = verified(blocks, digest) if verify and not offset and stop is None else blocks
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -66,14 +79,20 @@ class BlobStream:
 
     def _request(self) -> Response:
         """Ask for the blob from the position on."""
-        begun = self._position > 0
-        return self._client.request(
+        part = self._position > 0 or self._stop is not None
+        last = "" if self._stop is None else self._stop - 1
+        response = self._client.request(
             "GET",
             self._url,
-            headers={"Range": f"bytes={self._position}-"} if begun else None,
+            headers={"Range": f"bytes={self._position}-{last}"} if part else None,
             scopes=[pull(self._path)],
-            expect=(200, 206) if begun else (200,),
+            expect=(200, 206) if part else (200,),
         )
+        if self._stop is not None and response.status == 200:
+            response.abandon()
+            url = redact_url(response.url)
+            raise Unsupported(f"{url} does not give a part of a blob", status=response.status, url=url)
+        return response
 
     def _declared(self, response: Response) -> int | None:
         """The size of the whole blob, by what an answer says."""
@@ -92,13 +111,13 @@ class BlobStream:
                     self._seek(self._response)
                     while block := self._response.read_block(self._room()):
                         self._position += len(block)
-                        if self.size is not None and self._position > self.size:
-                            raise IntegrityError(f"the blob {self.digest} is longer than its {self.size} bytes")
+                        if self._end is not None and self._position > self._end:
+                            raise IntegrityError(f"the blob {self.digest} is longer than its {self._end} bytes")
                         yield block
                 except (ConnectionFailed, TimedOut) as error:
                     failure: Exception = error
                 else:
-                    if self.size is None or self._position == self.size:
+                    if self._end is None or self._position == self._end:
                         return
                     failure = self._too_short()
                 self._response.abandon()
@@ -108,7 +127,7 @@ class BlobStream:
             if error.status != 416:
                 raise
             # The registry has nothing from here on, so this is the end where the size is not known.
-            if self.size is not None:
+            if self._end is not None:
                 raise self._too_short() from error
         finally:
             self._release()
@@ -128,10 +147,10 @@ class BlobStream:
 
     def _room(self) -> int:
         """How much to read at most: one byte more than there may be shows that it is too long."""
-        return BLOCK if self.size is None else min(BLOCK, self.size - self._position + 1)
+        return BLOCK if self._end is None else min(BLOCK, self._end - self._position + 1)
 
     def _too_short(self) -> IntegrityError:
-        return IntegrityError(f"the blob {self.digest} ends after {self._position} of its {self.size} bytes")
+        return IntegrityError(f"the blob {self.digest} ends after {self._position} of its {self._end} bytes")
 
     def _release(self) -> None:
         if self._response is not None:

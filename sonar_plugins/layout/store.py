@@ -1,0 +1,179 @@
+"""An image layout as a store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+from sonar_core.content import Descriptor, Digest
+from sonar_core.errors import ContentError, IntegrityError, Missing, UsageError
+from sonar_core.manifest import Manifest
+from sonar_core.media_types import is_manifest
+from sonar_core.quoting import quoted
+from sonar_core.stores import Blob, Incomplete, Name, Opening, Store, split_path
+
+from .files import Files
+from .receive import receive, write_all
+
+_BLOCK = 1024 * 1024
+_MANIFEST_BYTES = 4 * 1024 * 1024  # as for a manifest from a registry
+
+
+def open_layout(rest: str, opening: Opening) -> tuple[Store, Name]:
+    """`DIR`, `DIR:TAG` or `DIR@DIGEST`. A directory that is written to is made a layout if need be.
+
+    Raises BadReference, Missing, ContentError.
+    """
+    path, name = split_path(rest, "oci")
+    directory = Path(path).expanduser()
+    key = str(directory.resolve())
+    return opening.shared(key, lambda: Layout(directory, create=opening.write)), name
+
+
+class Layout:
+    """The images in one directory. Thread-safe; several processes may write at the same time."""
+
+    verifies = True
+
+    def __init__(self, path: Path | str, *, create: bool = False) -> None:
+        self._files = Files(Path(path))
+        self.key = f"oci:{self._files.path.resolve()}"
+        if create:
+            self._files.create()
+        else:
+            self._files.check()
+
+    def __str__(self) -> str:
+        return f"oci:{self._files.path}"
+
+    # ── reading ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def resolve(self, name: Name) -> Descriptor:
+        """What a name stands for. A digest may also be that of a manifest inside of an index."""
+        index = self._files.index()
+        if isinstance(name, Digest) and index.find(name, what=str(self)) is None:
+            return self.manifest(name).descriptor()
+        found = index.resolve(name, what=str(self)).descriptor
+        return Descriptor(found.media_type, found.digest, found.size)
+
+    def manifest(self, name: Name) -> Manifest:
+        """The manifest of a name or a digest, verified."""
+        media_type = None
+        if not isinstance(name, Digest):
+            found = self.resolve(name)
+            name, media_type = found.digest, found.media_type
+        return Manifest.parse(self._read(name, _MANIFEST_BYTES), media_type, name)
+
+    def has_manifest(self, digest: Digest) -> bool:
+        """Whether it is there."""
+        return self._files.size(digest) is not None
+
+    def has_blob(self, blob: Descriptor) -> bool:
+        """Whether it is there with its size; its content was verified when it came."""
+        return self._files.size(blob.digest) == blob.size
+
+    def open_blob(self, blob: Descriptor, start: int = 0, stop: int | None = None) -> Generator[bytes, None, None]:
+        """The bytes of a blob. Raises Missing, ContentError where the file has another size."""
+        file = self._files.open(blob.digest)
+        try:
+            size = os.fstat(file).st_size
+            if size != blob.size:
+                raise ContentError(f"{self._files.blob(blob.digest)} has {size} bytes, not {blob.size}")
+            stop = size if stop is None else stop
+            while start < stop and (block := os.pread(file, min(_BLOCK, stop - start), start)):
+                start += len(block)
+                yield block
+        finally:
+            os.close(file)
+
+    def tags(self) -> Iterator[str]:
+        """The names of the images."""
+        return self._files.index().tags()
+
+    def referrers(self, digest: Digest) -> Iterator[Descriptor]:
+        """The manifests of the index whose `subject` this is."""
+        for found in dict.fromkeys(entry.descriptor.digest for entry in self._files.index().entries):
+            try:
+                manifest = self.manifest(found)
+            except (ContentError, Missing):
+                continue  # an entry of another kind, or one that is damaged: it is not about this image
+            if manifest.subject is not None and manifest.subject.digest == digest:
+                yield manifest.descriptor()
+
+    def _read(self, digest: Digest, limit: int) -> bytes:
+        file = self._files.open(digest)
+        with os.fdopen(file, "rb") as stream:
+            data = stream.read(limit + 1)
+        if len(data) > limit:
+            raise ContentError(f"{self._files.blob(digest)} is longer than the {limit} bytes that a manifest may have")
+        return data
+
+    # ── writing ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def put_blob(self, blob: Blob) -> None:
+        """Take a blob in, verified."""
+        with self._files.new(blob.descriptor.digest) as file:
+            receive(blob, file)
+
+    def mount(self, blob: Descriptor, source: Store) -> bool:
+        """Never: what is in another layout has to be verified when it enters this one."""
+        return False
+
+    def put_manifest(self, manifest: Manifest, tag: str | None = None, *, part: bool = False) -> None:
+        """Take a manifest in. Raises Incomplete where something that it names is not there."""
+        if not self.has_manifest(manifest.digest):
+            with self._files.new(manifest.digest) as file:
+                write_all(file, manifest.raw, 0)
+        with self._files.locked():
+            for child in manifest.children():
+                if self._files.size(child.digest) is None and not child.urls:
+                    raise Incomplete(f"{self} has no {child.digest}, which the manifest {manifest.digest} names")
+            if not part:
+                self._files.save(self._files.index().with_manifest(manifest.descriptor(), tag))
+
+    def delete_tag(self, tag: str) -> None:
+        """Take a name away; the manifest stays."""
+        with self._files.locked():
+            index = self._files.index()
+            index.resolve(tag, what=str(self))
+            self._files.save(index.without_tag(tag))
+
+    def delete_manifest(self, digest: Digest) -> None:
+        """Take a manifest away, its names, and the content that nothing else needs."""
+        with self._files.locked():
+            index = self._files.index()
+            if index.find(digest, what=str(self)) is None:
+                if self.has_manifest(digest):
+                    raise UsageError(f"{quoted(str(digest))} is a part of an index in {self}", hint="remove the index")
+                raise Missing(f"{self} has no manifest {digest}", hint=index.offer())
+            rest = index.without_manifest(digest)
+            self._files.save(rest)
+            try:
+                needed = self._reachable([entry.descriptor.digest for entry in rest.entries])
+                unneeded = self._reachable([digest]) - needed
+            except (ContentError, IntegrityError, Missing):
+                return  # what a damaged manifest needs is not known: better to keep too much
+            for each in unneeded:
+                self._files.remove(each)
+
+    def _reachable(self, digests: list[Digest]) -> set[Digest]:
+        """These manifests and everything that they name."""
+        found: set[Digest] = set()
+        while digests:
+            digest = digests.pop()
+            if digest in found:
+                continue
+            found.add(digest)
+            children = self.manifest(digest).children()
+            digests += [child.digest for child in children if is_manifest(child.media_type)]
+            found |= {child.digest for child in children if not is_manifest(child.media_type)}
+        return found
+
+    def close(self) -> None:
+        """Remove what is not complete. What was put in is there already."""
+        self._files.close()
+
+    def abandon(self) -> None:
+        """As `close`."""
+        self.close()

@@ -71,40 +71,78 @@ def behind(header: str, good: Answer, challenge: str) -> Reply:
     return answer
 
 
-def upload(origin: Origin, repository: str) -> None:
-    """Accepts every blob by POST, PATCH and PUT, and every manifest."""
-    base = f"/v2/{repository}"
-    received: dict[str, bytearray] = {}
+class Uploads:
+    """Accepts blobs and manifests as the distribution spec says; `stored` has what was accepted, by digest.
 
-    def begin(request: Request) -> Answer:
-        del request  # a mount asked for is not made: an ordinary session is allowed in its place
-        number = str(len(received) + 1)
-        received[number] = bytearray()
-        return Answer(202, {"Location": f"{base}/blobs/uploads/{number}?_state=s%2B1", "Range": "0-0"})
+    The handlers are methods, so that a test can put a fault before one of them:
+    `origin.on("PATCH", uploads.sessions, Answer(416), uploads.patch)`.
+    """
 
-    def session(request: Request) -> bytearray:
-        return received[request.path.rpartition("/")[2]]
+    def __init__(self, origin: Origin, repository: str) -> None:
+        self.base = f"/v2/{repository}"
+        self.sessions = re.compile(re.escape(self.base) + r"/blobs/uploads/\d+(\?.*)?")
+        self.stored: dict[str, bytes] = {}
+        self.open: dict[str, bytearray] = {}
+        self._opened = 0
+        origin.on("GET", "/v2/", Answer(200, json={}))
+        origin.on("POST", f"{self.base}/blobs/uploads/", self.begin)
+        origin.on("GET", self.sessions, self.status)
+        origin.on("PATCH", self.sessions, self.patch)
+        origin.on("PUT", self.sessions, self.put)
+        origin.on("DELETE", self.sessions, self.cancel)
+        origin.on("PUT", re.compile(re.escape(self.base) + r"/manifests/.+"), self.manifest)
+        origin.on("HEAD", re.compile(re.escape(self.base) + r"/blobs/sha256:.+"), self.head)
 
-    def patch(request: Request) -> Answer:
-        held = session(request)
+    def begin(self, _: Request) -> Answer:
+        """Opens a session; a mount that was asked for is not made."""
+        self._opened += 1
+        self.open[str(self._opened)] = bytearray()
+        return Answer(202, {"Location": f"{self.base}/blobs/uploads/{self._opened}?_state=s%2B1", "Range": "0-0"})
+
+    def status(self, request: Request) -> Answer:
+        return self._stands(request, 204)
+
+    def patch(self, request: Request) -> Answer:
+        held = self._session(request)
+        if held is None:
+            return error(404, "BLOB_UPLOAD_UNKNOWN")
+        start = re.match(r"(\d+)-", request.header("Content-Range") or "0-")
+        if start is None or (request.header("Content-Range") and int(start[1]) != len(held)):
+            return self._stands(request, 416)
         held += request.body
-        return Answer(202, {"Location": request.target, "Range": f"0-{max(0, len(held) - 1)}"})
+        return self._stands(request, 202)
 
-    def put(request: Request) -> Answer:
-        held = session(request)
-        held += request.body
-        wanted = request.query.get("digest", [""])[0]
-        if digest(bytes(held)) != wanted:
+    def put(self, request: Request) -> Answer:
+        held = self._session(request)
+        if held is None:
+            return error(404, "BLOB_UPLOAD_UNKNOWN")
+        data, wanted = bytes(held + request.body), request.query.get("digest", [""])[0]
+        if digest(data) != wanted:
             return error(400, "DIGEST_INVALID")
-        return Answer(201, {"Location": f"{base}/blobs/{wanted}", "Docker-Content-Digest": wanted})
+        del self.open[self._number(request)]
+        self.stored[wanted] = data
+        return Answer(201, {"Location": f"{self.base}/blobs/{wanted}", "Docker-Content-Digest": wanted})
 
-    def manifest(request: Request) -> Answer:
+    def cancel(self, request: Request) -> Answer:
+        return Answer(404 if self.open.pop(self._number(request), None) is None else 204)
+
+    def manifest(self, request: Request) -> Answer:
         found = digest(request.body)
-        return Answer(201, {"Location": f"{base}/manifests/{found}", "Docker-Content-Digest": found})
+        self.stored[found] = request.body
+        return Answer(201, {"Location": f"{self.base}/manifests/{found}", "Docker-Content-Digest": found})
 
-    origin.on("GET", "/v2/", Answer(200, json={}))
-    origin.on("POST", f"{base}/blobs/uploads/", begin)
-    origin.on("PATCH", re.compile(re.escape(base) + r"/blobs/uploads/\d+"), patch)
-    origin.on("PUT", re.compile(re.escape(base) + r"/blobs/uploads/\d+"), put)
-    origin.on("DELETE", re.compile(re.escape(base) + r"/blobs/uploads/\d+"), Answer(204))
-    origin.on("PUT", re.compile(re.escape(base) + r"/manifests/.+"), manifest)
+    def head(self, request: Request) -> Answer:
+        data = self.stored.get(request.path.rpartition("/")[2])
+        return Answer(404) if data is None else blob_answer(data)
+
+    def _number(self, request: Request) -> str:
+        return request.path.rpartition("/")[2]
+
+    def _session(self, request: Request) -> bytearray | None:
+        return self.open.get(self._number(request))
+
+    def _stands(self, request: Request, status: int) -> Answer:
+        held = self._session(request)
+        if held is None:
+            return error(404, "BLOB_UPLOAD_UNKNOWN")
+        return Answer(status, {"Location": request.target, "Range": f"0-{max(0, len(held) - 1)}"})

@@ -25,7 +25,7 @@ from sonar_plugins.serve.server import EmbeddedRegistry
 from .image import Built, build
 
 REPOSITORY, TAG = "demo/sonar", "v1"
-_SHOWN = 16  # lines of one step's output
+_SHOWN = 30  # lines of one step's output
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def quickstart(
         _push(connect, registry.host, built)
         report(f"an embedded registry listens on {registry.host}; an image for two platforms was pushed into it")
         yield from _steps(registry.host, built)
-        yield Step("What to try next", "", _next(registry.host if keep else "localhost:5000"))
+        yield Step("What to try next", "", _next(registry.host if keep else None))
         if keep:
             report(f"{registry.host}/{REPOSITORY}:{TAG} is there for you to try; Ctrl-C ends it")
             try:
@@ -82,12 +82,16 @@ def _steps(host: str, built: Built) -> Iterator[Step]:
     yield _step("How large is a layer?", "blob", "head", f"{repository}@{layer}")
 
 
-def _next(host: str) -> str:
-    repository = f"{host}/{REPOSITORY}"
+def _next(host: str | None) -> str:
+    """What to try next; with the registry that stays, if there is one."""
+    image = f"{host}/{REPOSITORY}:{TAG}"
+    kept = [
+        (f"sonar image inspect {image}", "config, platforms, layers, sizes"),
+        (f"sonar image files {image} --platform linux/amd64", "what is in it, without pulling it"),
+        (f"sonar image copy {image} oci:DIRECTORY", "an image onto the disk, every digest kept"),
+    ]
     tries = [
-        ("sonar quickstart --keep", "the same, and the registry stays until Ctrl-C"),
-        (f"sonar image inspect {repository}:{TAG}", "config, platforms, layers, sizes"),
-        (f"sonar image copy {repository}:{TAG} oci:DIRECTORY", "an image onto the disk, every digest kept"),
+        *(kept if host else [("sonar quickstart --keep", "the same, and the registry stays until Ctrl-C")]),
         ("sonar serve --root DIRECTORY", "an embedded registry of your own, on port 5000"),
         ("sonar check ghcr.io", "a real registry"),
         ("sonar --help", "all there is"),
@@ -115,7 +119,7 @@ def _step(title: str, *arguments: str) -> Step:
 def text(step: Step) -> str:
     """The step as on a terminal: a comment, the prompt with the command, and the output, cut where it is long."""
     lines = step.output.splitlines()
-    shown = [printable(line) for line in lines[:_SHOWN]]
+    shown = [printable(line.expandtabs()) for line in lines[:_SHOWN]]
     if len(lines) > _SHOWN:
         shown.append(f"… ({len(lines) - _SHOWN} more lines)")
     prompt = [f"$ {step.command}"] if step.command else []

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _SECONDS = 60
 _PROGRAM = Path(sys.executable).with_name("sonar")
 # A signed token begins like this: base64 of '{"'. A header with a proof in it looks like the other.
-_PROOF = re.compile(rb"eyJ[A-Za-z0-9_-]{8}|(?:Basic|Bearer) [A-Za-z0-9+/_.=-]{8}")
+_PROOF = re.compile(rb"eyJ[A-Za-z0-9_-]{8}|(?:Basic|Bearer) (?=[a-z]*[A-Z0-9=])[A-Za-z0-9+/_.=-]{8}")
 
 
 @dataclass

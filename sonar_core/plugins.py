@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import pluggy
 
+from .claims import DECLARED, checked, key_of, words_for
+from .entry_points import FoundEntryPoint, UnreadableDistribution, find_entry_points
 from .errors import PluginError, SonarError
 from .hookspecs import AuthScheme, Command, Endpoint, Hooks, StoreScheme
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
     from .auth_types import Credentials
     from .exchange import Exchange
     from .reference import Registry, Repository
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 GROUP = "sonar"
 BUILTIN = "sonar-registry"
+HOOKS = frozenset(name for name in vars(Hooks) if name.startswith("sonar_"))
 
 T = TypeVar("T")
 
@@ -103,9 +104,11 @@ class Plugins:
         wanted = None if only is None else frozenset(only)
         from_environment = (name.strip() for name in os.environ.get("SONAR_DISABLE_PLUGINS", "").split(","))
         left_out = frozenset(disabled) | frozenset(name for name in from_environment if name)
-        for entry, distribution, version in _entry_points():
-            if wanted is None or entry.name in wanted:
-                plugins._load(entry, distribution, version, disabled=entry.name in left_out)
+        for found in find_entry_points(GROUP, first=BUILTIN):
+            if isinstance(found, UnreadableDistribution):
+                plugins._problem(Plugin("unknown", found.name, "", ""), found.reason)
+            elif wanted is None or found.entry.name in wanted:
+                plugins._load(found, disabled=found.entry.name in left_out)
         return plugins
 
     # ── what there is ───────────────────────────────────────────────────────────────────────────────────
@@ -126,8 +129,9 @@ class Plugins:
         record = Plugin(name, distribution or f"{name} (registered)", version, type(plugin).__name__)
         self._add(plugin, record)
 
-    def _load(self, entry: EntryPoint, distribution: str, version: str, *, disabled: bool) -> None:
-        record = Plugin(entry.name, distribution, version, entry.value, disabled=disabled)
+    def _load(self, found: FoundEntryPoint, *, disabled: bool) -> None:
+        entry = found.entry
+        record = Plugin(entry.name, found.distribution, found.version, entry.value, disabled=disabled)
         if entry.name in self._plugins:
             other = self._plugins[entry.name].distribution
             self._problem(record, f"the name is taken by a plugin of {other}; this one is left out")
@@ -146,25 +150,31 @@ class Plugins:
             self._failed(record, f"import failed: {describe(error)}")
 
     def _add(self, plugin: object, record: Plugin) -> None:
+        taken = self._plugins.get(record.name)
         try:
+            if taken is not None:
+                raise ValueError(f"the name is taken by a plugin of {taken.distribution}")
+            if self._manager.is_registered(plugin):
+                other = self._manager.get_name(plugin)
+                raise ValueError(f"{record.module} is the plugin {other} already")
             self._manager.register(plugin, record.name)
-            unknown = _unknown_hooks(self._manager, plugin)
-        except (ValueError, pluggy.PluginValidationError) as error:
-            if self._manager.has_plugin(record.name):
+            hooks = _hooks(self._manager, plugin)
+        except Exception as error:
+            if taken is None and self._manager.has_plugin(record.name):
                 self._manager.unregister(name=record.name)
-            raise PluginError(
-                str(error).splitlines()[-1], plugin=record.name, distribution=record.distribution
-            ) from error
-        hooks = tuple(sorted(caller.name for caller in self._manager.get_hookcallers(plugin) or ()))
+            message = describe(error) if not isinstance(error, ValueError) else str(error)
+            raise PluginError(message, plugin=record.name, distribution=record.distribution) from error
         self._plugins[record.name] = record._replace(hooks=hooks)
         self._collected.clear()
+        unknown = [name for name in hooks if name not in HOOKS]
         if unknown:
-            message = f"it implements {', '.join(unknown)}, which this sonar does not know; upgrade sonar"
-            self._plugins[record.name] = self._plugins[record.name]._replace(error=message)
-            self._problem(record, message)
+            self._failed(record, f"it implements {', '.join(unknown)}, which this sonar does not know; upgrade sonar")
 
     def _failed(self, record: Plugin, message: str) -> None:
-        self._plugins[record.name] = record._replace(error=message)
+        """Note what is wrong with a plugin; `plugin ls` shows all of it."""
+        known = self._plugins.get(record.name, record)
+        if message not in known.error.split("; "):
+            self._plugins[record.name] = known._replace(error="; ".join(filter(None, (known.error, message))))
         self._problem(record, message)
 
     def _problem(self, record: Plugin, message: str) -> None:
@@ -184,7 +194,7 @@ class Plugins:
                 found = call(registry=registry, repository=repository, settings=settings)
             except SonarError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise PluginError(
                     f"plugin {plugin.name} ({plugin.distribution}) failed to give credentials "
                     f"for {registry.host}: {type(error).__name__}",
@@ -204,12 +214,12 @@ class Plugins:
 
     def auth_schemes(self) -> dict[str, AuthScheme]:
         """The auth schemes by their name in lower case."""
-        return {s.name.lower(): s for s in self._select("sonar_auth_schemes", AuthScheme, _scheme_key)}
+        return {s.name.lower(): s for s in self._select("sonar_auth_schemes", AuthScheme)}
 
     def endpoint(self, name: str, registry: Registry) -> Endpoint | None:
         """The endpoint of that name for that registry: one that names it, else the general one."""
         general = None
-        for endpoint in self._select("sonar_endpoints", Endpoint, _endpoint_key):
+        for endpoint in self._select("sonar_endpoints", Endpoint):
             if endpoint.name == name:
                 if any(fnmatchcase(registry.host, pattern) for pattern in endpoint.registries):
                     return endpoint
@@ -219,28 +229,33 @@ class Plugins:
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """All endpoints."""
-        return tuple(self._select("sonar_endpoints", Endpoint, _endpoint_key))
+        return tuple(self._select("sonar_endpoints", Endpoint))
 
     def commands(self) -> tuple[Command, ...]:
         """All commands, by path."""
-        return tuple(sorted(self._select("sonar_commands", Command, _command_key), key=lambda c: c.path))
+        return tuple(sorted(self._select("sonar_commands", Command), key=lambda c: c.path))
 
     def stores(self) -> dict[str, StoreScheme]:
         """The kinds of store by their prefix."""
-        return {s.prefix: s for s in self._select("sonar_stores", StoreScheme, lambda s: s.prefix)}
+        return {s.prefix: s for s in self._select("sonar_stores", StoreScheme)}
 
     def exchanged(self, exchange: Exchange) -> None:
         """Tell every plugin that wants to know of a finished exchange."""
         for plugin, call in self._implementations("sonar_exchange"):
             try:
                 call(exchange=exchange)
-            except Exception as error:
-                self._problem(plugin, f"sonar_exchange failed: {describe(error)}")
+            except (Exception, SystemExit) as error:
+                self._failed(plugin, f"sonar_exchange failed: {describe(error)}")
 
     @property
     def observes_exchanges(self) -> bool:
         """Whether any plugin implements `sonar_exchange`."""
         return bool(self._manager.hook.sonar_exchange.get_hookimpls())
+
+    def examine(self) -> None:
+        """Collect all that plugins declare, so that `problems` and each plugin's `error` tell of every conflict."""
+        for hook, kind in DECLARED.items():
+            self._select(hook, kind)
 
     def owner(self, value: object) -> Plugin | None:
         """The plugin that declared `value` (a Command, an Endpoint, …)."""
@@ -259,14 +274,8 @@ class Plugins:
     def adds(self, plugin: Plugin) -> tuple[str, ...]:
         """What a plugin adds, in words: `command tag ls`, `scheme Bearer`, …"""
         words: list[str] = []
-        for hook, kind, key, word in (
-            ("sonar_auth_schemes", AuthScheme, lambda s: s.name, "scheme"),
-            ("sonar_endpoints", Endpoint, lambda e: e.name, "endpoint"),
-            ("sonar_commands", Command, lambda c: " ".join(c.path), "command"),
-            ("sonar_stores", StoreScheme, lambda s: s.prefix, "store"),
-        ):
-            claims = self._claims(hook, kind)
-            words += [f"{word} {key(claim.value)}" for claim in claims if claim.plugin.name == plugin.name]
+        for hook, kind in DECLARED.items():
+            words += [words_for(claim.value) for claim in self._claims(hook, kind) if claim.plugin.name == plugin.name]
         if "sonar_credentials" in plugin.hooks:
             words.append("credentials")
         if "sonar_exchange" in plugin.hooks:
@@ -297,25 +306,22 @@ class Plugins:
             claims: list[_Claim] = []
             for plugin, call in self._implementations(hook):
                 try:
-                    values = list(call())
-                    wrong = [value for value in values if not isinstance(value, kind)]
-                    if wrong:
-                        raise TypeError(f"{wrong[0]!r} is no {kind.__name__}")
-                except Exception as error:
+                    values: list[Any] = [checked(value, kind) for value in call()]
+                except (Exception, SystemExit) as error:
                     self._failed(plugin, f"{hook} failed: {describe(error)}")
                     continue
                 claims += [_Claim(plugin, value) for value in values]
             self._collected[hook] = tuple(claims)
         return self._collected[hook]
 
-    def _select(self, hook: str, kind: type[T], key: Callable[[T], object]) -> list[T]:
+    def _select(self, hook: str, kind: type[T]) -> list[T]:
         """What all plugins declared, without the names that more than one claims.
 
         A built-in keeps its name; between third parties neither has it. Both are named.
         """
         by_key: dict[object, list[_Claim]] = {}
         for claim in self._claims(hook, kind):
-            by_key.setdefault(key(claim.value), []).append(claim)
+            by_key.setdefault(key_of(claim.value), []).append(claim)
         chosen: list[T] = []
         for claims in by_key.values():
             if len(claims) == 1:
@@ -331,7 +337,7 @@ class Plugins:
                     )
                     self._failed(
                         claim.plugin,
-                        f"it claims {_name(claim.value)}, which {others} claims too; its claim is left out",
+                        f"it claims the {words_for(claim.value)}, which {others} claims too; its claim is left out",
                     )
         return chosen
 
@@ -339,26 +345,6 @@ class Plugins:
 def describe(error: BaseException) -> str:
     """An exception in one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]
-
-
-def _scheme_key(scheme: AuthScheme) -> str:
-    return scheme.name.lower()
-
-
-def _endpoint_key(endpoint: Endpoint) -> object:
-    return endpoint.name, endpoint.registries
-
-
-def _command_key(command: Command) -> tuple[str, ...]:
-    return command.path
-
-
-def _name(value: Any) -> str:
-    if isinstance(value, Command):
-        return f"the command `{' '.join(value.path)}`"
-    if isinstance(value, StoreScheme):
-        return f"the store `{value.prefix}`"
-    return f"the {type(value).__name__} `{value.name}`"
 
 
 def _caller(implementation: Any) -> Callable[..., Any]:
@@ -370,35 +356,17 @@ def _caller(implementation: Any) -> Callable[..., Any]:
     return call
 
 
-def _unknown_hooks(manager: pluggy.PluginManager, plugin: object) -> tuple[str, ...]:
-    callers = manager.get_hookcallers(plugin) or []
-    return tuple(
-        sorted(
-            caller.name
-            for caller in callers
-            if not caller.has_spec()
-            and not all(impl.optionalhook for impl in caller.get_hookimpls() if impl.plugin is plugin)
-        )
-    )
+def _hooks(manager: pluggy.PluginManager, plugin: object) -> tuple[str, ...]:
+    """The hooks that a plugin implements, but for those that it marks as optional and that do not exist.
 
-
-def _entry_points() -> list[tuple[EntryPoint, str, str]]:
-    """The entry points of the group, each with its distribution's name and version.
-
-    Built-ins first (they keep their names), then by distribution and name: the order of the file system is none.
+    Raises ValueError for a wrapper: each implementation is called alone, there is nothing to wrap.
     """
-    from importlib.metadata import distributions
-
-    found: dict[tuple[str, str, str], tuple[EntryPoint, str, str]] = {}
-    seen: set[str] = set()
-    for distribution in distributions():
-        # Looked at as text first: parsing what every installed package declares takes longer than all else here.
-        if f"[{GROUP}]" not in (distribution.read_text("entry_points.txt") or ""):
-            continue
-        metadata = distribution.metadata
-        name, version = metadata["Name"] or "unknown", metadata["Version"] or ""
-        if name not in seen:  # a second one further down the path is hidden by the first, as for imports
-            seen.add(name)
-            for entry in distribution.entry_points.select(group=GROUP):
-                found[name, entry.name, entry.value] = (entry, name, version)
-    return [found[key] for key in sorted(found, key=lambda key: (key[0] != BUILTIN, *key))]
+    names = set()
+    for caller in manager.get_hookcallers(plugin) or ():
+        for implementation in caller.get_hookimpls():
+            if implementation.plugin is plugin:
+                if implementation.wrapper or implementation.hookwrapper:
+                    raise ValueError(f"its {caller.name} is a hook wrapper, which sonar does not call")
+                if caller.has_spec() or not implementation.optionalhook:
+                    names.add(caller.name)
+    return tuple(sorted(names))

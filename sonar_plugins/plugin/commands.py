@@ -26,6 +26,7 @@ def ls(plugins: Plugins) -> list[PluginRow]:
 
     To leave one out: --no-plugin NAME, or SONAR_DISABLE_PLUGINS=NAME,NAME.
     """
+    plugins.examine()
     adds = {plugin.name: plugins.adds(plugin) for plugin in plugins}
     return [
         PluginRow(

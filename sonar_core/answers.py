@@ -29,11 +29,19 @@ _CLASSES: dict[int, type[ResponseError]] = {
     405: Unsupported,
     429: RateLimited,
 }
+# What nginx and Go's server say, in a page or a line, where TLS is not what they want; and what to do about it.
+_TLS_HINTS = (
+    (b"No required SSL certificate was sent", "it wants a client certificate: --cert and --key"),
+    (b"The SSL certificate error", "it does not trust the client certificate that was sent"),
+    (b"plain HTTP request was sent to HTTPS port", "it speaks https: write https:// before its name"),
+    (b"sent an HTTP request to an HTTPS server", "it speaks https: write https:// before its name"),
+)
 
 
 def error_from(response: Response, *, hint: str | None = None) -> ResponseError:
     """The error that an answer means. Reads and closes it."""
-    errors = _messages(response)
+    body = _body(response)
+    errors = _messages(body)
     kind = _CLASSES.get(response.status, ResponseError)
     if kind is ResponseError and any(error.code == "UNSUPPORTED" for error in errors):
         kind = Unsupported
@@ -43,6 +51,8 @@ def error_from(response: Response, *, hint: str | None = None) -> ResponseError:
     error = kind(message, status=response.status, url=url, errors=errors, hint=hint)
     if isinstance(error, RateLimited):
         error.retry_after = _seconds(response.headers.get("Retry-After", ""))
+    if error.hint is None and response.status == 400:
+        error.hint = next((hint for words, hint in _TLS_HINTS if words in body), None)
     if error.hint is None and response.headers.get("Retry-After"):
         asked = printable(response.headers["Retry-After"])[:60]
         unit = " s" if asked.isdigit() else ""
@@ -63,14 +73,20 @@ def _reason(status: int) -> str:
         return "no reason given"
 
 
-def _messages(response: Response) -> tuple[RegistryMessage, ...]:
+def _body(response: Response) -> bytes:
     try:
-        body = b"" if response.request.method == "HEAD" else response.read(_CAP)
-        document = json.loads(body) if body else None
-    except (SonarError, ValueError, RecursionError):
-        return ()
+        return b"" if response.request.method == "HEAD" else response.read(_CAP)
+    except SonarError:
+        return b""
     finally:
         response.close()
+
+
+def _messages(body: bytes) -> tuple[RegistryMessage, ...]:
+    try:
+        document = json.loads(body) if body else None
+    except (ValueError, RecursionError):
+        return ()
     entries = document.get("errors") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         return ()

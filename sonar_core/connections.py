@@ -32,11 +32,12 @@ from urllib3.exceptions import (
 
 from .addresses import Reach, is_literal, reach
 from .errors import SettingsError
-from .tls import LazyContext
+from .tls import Contexts
 
 if TYPE_CHECKING:
     from .addresses import AddressRule
     from .settings import Settings
+    from .transport import Origin
 
 SLOWEST = 1024  # bytes a second; a body below this for as long as the time limit counts as stopped
 _READ_AHEAD = 64 * 1024
@@ -212,8 +213,10 @@ class _Guarded:
         return sock
 
 
-def make_pools(settings: Settings, rule: AddressRule, sockets: Sockets, proxy: str | None) -> urllib3.PoolManager:
-    """The connection pools of one client, for one way out (direct, or through `proxy`)."""
+def make_pools(
+    settings: Settings, home: Origin, rule: AddressRule, sockets: Sockets, proxy: str | None
+) -> urllib3.PoolManager:
+    """The connection pools of one client of `home`, for one way out (direct, or through `proxy`)."""
 
     answer = type("Answer", (_Answer,), {"limit": settings.timeout})
     shared = {"rule": rule, "sockets": sockets, "direct": proxy is None, "response_class": answer}
@@ -224,19 +227,19 @@ def make_pools(settings: Settings, rule: AddressRule, sockets: Sockets, proxy: s
         "maxsize": max(settings.connections, settings.jobs),
         "blocksize": 256 * 1024,
     }
-    context = LazyContext(settings, sockets.tls_class())
-    manager = urllib3.PoolManager(**options) if proxy is None else _proxy_manager(proxy, context, options)
+    contexts = Contexts(settings, (home.host, home.port), sockets.tls_class())
+    manager = urllib3.PoolManager(**options) if proxy is None else _proxy_manager(proxy, contexts, options)
 
     def secure_pool(host: str, port: int, **named: Any) -> urllib3.HTTPSConnectionPool:
         pool = type("SecurePool", (urllib3.HTTPSConnectionPool,), {"ConnectionCls": secure})
-        return cast(urllib3.HTTPSConnectionPool, pool(host, port, ssl_context=context.get(), **named))
+        return cast(urllib3.HTTPSConnectionPool, pool(host, port, ssl_context=contexts.get(host, port), **named))
 
     plain_pool = type("PlainPool", (urllib3.HTTPConnectionPool,), {"ConnectionCls": plain})
     manager.pool_classes_by_scheme = {"http": plain_pool, "https": cast(Any, secure_pool)}
     return manager
 
 
-def _proxy_manager(proxy: str, context: LazyContext, options: dict[str, Any]) -> urllib3.ProxyManager:
+def _proxy_manager(proxy: str, contexts: Contexts, options: dict[str, Any]) -> urllib3.ProxyManager:
     try:
         parts = urllib3.util.parse_url(proxy)
         headers = urllib3.make_headers(proxy_basic_auth=unquote(parts.auth)) if parts.auth else {}
@@ -248,7 +251,7 @@ def _proxy_manager(proxy: str, context: LazyContext, options: dict[str, Any]) ->
             hint="unset it, or name the host in NO_PROXY",
         )
     if parts.scheme == "https":
-        options = {**options, "proxy_ssl_context": context.get()}
+        options = {**options, "proxy_ssl_context": contexts.get(parts.host or "", parts.port or 443)}
     return urllib3.ProxyManager(parts._replace(auth=None).url, proxy_headers=headers, **options)
 
 

@@ -57,6 +57,9 @@ class Settings:
     ca_file: Path | None = _option(None, "certificate authorities to trust, PEM", kind=Path)
     cert: Path | None = _option(None, "client certificate, PEM", kind=Path)
     key: Path | None = _option(None, "key of the client certificate, PEM", kind=Path)
+    certs_dir: Path = _option(
+        Path("/etc/docker/certs.d"), "directory of directories of certificates, named HOST or HOST:PORT", kind=Path
+    )
     allow_private: bool = _option(
         False, "follow redirects and realms of a public registry to private addresses", kind=bool
     )

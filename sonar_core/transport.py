@@ -89,7 +89,7 @@ class Request:
 
     `length` is the size of the pieces in bytes where it is known. `private` headers go to the origin of `url` only.
     `repeatable` says whether it may be sent again when the answer was lost; unless given: GET, HEAD, PUT, DELETE.
-    `patience`: one attempt, of at most so many seconds, for what is sent on the way out and not worth a wait.
+    `patience`: at most so many seconds, for what is sent on the way out and not worth a wait.
     """
 
     method: str
@@ -122,6 +122,7 @@ class Response:
         self.url = url
         self.status: int = raw.status
         self.headers: Mapping[str, str] = raw.headers
+        self._failure: SonarError | None = None
 
     @property
     def origin(self) -> Origin:
@@ -143,15 +144,29 @@ class Response:
         return _declared(self.headers)
 
     def read_block(self, size: int = BLOCK) -> bytes:
-        """The next bytes of the body, at most `size`; empty at its end.
+        """The next `size` bytes of the body; fewer where it ends or breaks off, none after its end.
 
-        Raises ConnectionFailed where the body breaks off, TimedOut where it stalls or drips.
+        What came before a break is given out first. The next call raises ConnectionFailed for it, or TimedOut where
+        the body stalled or dripped.
         """
-        try:
-            return bytes(self._raw.read(size, decode_content=False))
-        except Exception as error:
-            self.close()
-            raise transport_error(error, self.request.method, self.url, reading=True) from error
+        if self._failure is not None:
+            raise self._failure
+        pieces, missing = [], size
+        while missing:
+            try:
+                # read() would lose what came before a failure; read1() gives it out as it comes.
+                piece = self._raw.read1(missing, decode_content=False)
+            except Exception as error:
+                self.close()
+                self._failure = _transport_error(error, self.request.method, self.url, reading=True)
+                if not pieces:
+                    raise self._failure from error
+                break
+            if not piece:
+                break
+            pieces.append(piece)
+            missing -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def blocks(self, size: int = BLOCK) -> Iterator[bytes]:
         """The body in pieces of at most `size` bytes. Closes when it is through."""
@@ -389,7 +404,7 @@ class Transport:
             if self._sockets is None:
                 self._sockets = Sockets()
             if proxy not in self._pools:
-                self._pools[proxy] = make_pools(self._settings, self._rule, self._sockets, proxy)
+                self._pools[proxy] = make_pools(self._settings, self._home, self._rule, self._sockets, proxy)
             return self._pools[proxy]
 
     def _pace(self) -> float:

@@ -12,19 +12,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
 
-from .errors import AuthError, PluginError, SonarError
-from .imports import load
+from .errors import AuthError, SonarError
 from .redaction import redact_url
 from .reference import Repository
 from .transport import Request, split_url
 
 if TYPE_CHECKING:
     # The types of authentication are imported where they are needed: most runs never authenticate.
-    from .auth_types import AuthFlow, Credentials, Grant, TokenAnswer, TokenRequest
+    from .auth_types import AuthContext, AuthFlow, Credentials, Grant, TokenAnswer, TokenRequest
     from .challenge import Challenge
     from .hookspecs import AuthScheme
     from .plugins import Plugins
@@ -204,9 +203,9 @@ class Authenticator:
         challenge, scheme = self._choose()
         from .auth_types import AuthContext
 
-        flow = load(scheme.flow)(AuthContext(challenge, self._registry, scopes, credentials))
+        start = self._plugins.load(scheme, scheme.flow)
         started = time.monotonic()
-        grant = self._run(scheme, flow)
+        grant = self._run(scheme, start, AuthContext(challenge, self._registry, scopes, credentials))
         renew_at = None
         if grant.expires_in is not None:
             renew_at = started + grant.expires_in - min(_MARGIN, grant.expires_in / 5)
@@ -229,32 +228,35 @@ class Authenticator:
             )
         return max(possible, key=lambda pair: pair[1].priority)
 
-    def _run(self, scheme: AuthScheme, flow: AuthFlow) -> Grant:
+    def _run(self, scheme: AuthScheme, start: Callable[[AuthContext], AuthFlow], context: AuthContext) -> Grant:
         """Drive the flow of a scheme: send what it yields, give it what came."""
-        from .auth_types import Grant
-
+        flow = None
         try:
+            flow = start(context)
             wanted = next(flow)
             for _ in range(_ROUNDS):
                 wanted = flow.send(self._send(wanted))
         except StopIteration as stop:
-            if isinstance(stop.value, Grant):
-                return stop.value
-            raise self._broken(scheme, f"returned {type(stop.value).__name__}, not a Grant") from None
+            return self._checked(scheme, stop.value)
         except SonarError:
             raise
         except Exception as error:
-            raise self._broken(scheme, f"failed: {type(error).__name__}") from error
+            # Its words may hold a secret: the kind of error is enough.
+            raise self._plugins.failure(scheme, f"failed: {type(error).__name__}") from error
         finally:
-            flow.close()
+            if isinstance(flow, Generator):
+                flow.close()
         raise AuthError(f"the auth scheme {scheme.name} wants more than {_ROUNDS} requests")
 
-    def _broken(self, scheme: AuthScheme, what: str) -> SonarError:
-        owner = self._plugins.owner(scheme)
-        name = owner.name if owner else "unknown"
-        distribution = owner.distribution if owner else "unknown"
-        message = f"the auth scheme {scheme.name} of plugin {name} ({distribution}) {what}"
-        return PluginError(message, plugin=name, distribution=distribution)
+    def _checked(self, scheme: AuthScheme, grant: object) -> Grant:
+        """`grant`, if it is one that can be used. Raises PluginError."""
+        from .auth_types import Grant
+
+        if not isinstance(grant, Grant):
+            raise self._plugins.failure(scheme, f"returned {type(grant).__name__}, not a Grant")
+        if grant.expires_in is not None and not grant.expires_in >= 0:
+            raise self._plugins.failure(scheme, f"granted something for {grant.expires_in!r} seconds")
+        return grant
 
     def _send(self, wanted: TokenRequest) -> TokenAnswer:
         parts = split_url(wanted.url)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 from .auth import Authenticator
 from .errors import ContentError, ProtocolError, ResponseError, UsageError
-from .imports import load
 from .plugins import Plugins
 from .redaction import redact_url
 from .reference import Registry
@@ -82,7 +81,7 @@ class Client:
         `Location`); credentials are sent to the registry's own origin only. `scopes` say what the request needs
         (`sonar_core.auth.pull`, `push`, …). `body`: bytes, or a function that gives the pieces anew at each call,
         with their `length` in bytes. `repeatable`: whether it may be sent again when the answer was lost (unless
-        given: all but POST and PATCH). `patience`: one attempt, of at most so many seconds.
+        given: all but POST and PATCH). `patience`: at most so many seconds, for what is not worth a wait.
 
         Raises the ResponseError that fits where the status is not in `expect`; TransportError, AuthError.
         """
@@ -203,7 +202,7 @@ class Client:
             if found is None:
                 known = sorted({endpoint.name for endpoint in self.plugins.endpoints()})
                 raise UsageError(f"no plugin provides the endpoint {name!r}; there are: {', '.join(known) or 'none'}")
-            self._endpoints[name] = load(found.factory)(self)
+            self._endpoints[name] = self.plugins.load(found, found.factory)(self)
         return self._endpoints[name]
 
     def __getattr__(self, name: str) -> Any:

@@ -20,6 +20,7 @@ from .claims import DECLARED, checked, key_of, words_for
 from .entry_points import FoundEntryPoint, UnreadableDistribution, find_entry_points
 from .errors import PluginError, SonarError
 from .hookspecs import AuthScheme, Command, Endpoint, Hooks, StoreScheme
+from .imports import load
 
 if TYPE_CHECKING:
     from .auth_types import Credentials
@@ -264,6 +265,20 @@ class Plugins:
                 if claim.value is value:
                     return claim.plugin
         return None
+
+    def load(self, value: object, target: Any) -> Any:
+        """What `target`, an import string that is part of the declared `value`, names. Raises PluginError."""
+        try:
+            return load(target)
+        except (Exception, SystemExit) as error:
+            raise self.failure(value, f"does not load: {describe(error)}") from error
+
+    def failure(self, value: object, what: str) -> PluginError:
+        """The error that something declared by a plugin failed, with the plugin and its distribution."""
+        owner = self.owner(value)
+        name, distribution = (owner.name, owner.distribution) if owner else ("unknown", "unknown")
+        message = f"plugin {name} ({distribution}): the {words_for(value)} {what}"
+        return PluginError(message, plugin=name, distribution=distribution)
 
     def reject(self, value: object, why: str) -> None:
         """Note that something a plugin declared can't be used, and why."""

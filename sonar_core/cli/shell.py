@@ -16,9 +16,7 @@ import typer.core
 import typer.main
 
 from sonar_core.command import Connect, Report
-from sonar_core.errors import PluginError
 from sonar_core.hookspecs import Command
-from sonar_core.imports import load
 from sonar_core.plugins import Plugins, describe
 from sonar_core.settings import Settings
 
@@ -56,8 +54,8 @@ class Shell:
         """The typer command for what a plugin declared; its module is imported now. Raises PluginError."""
         if command.path not in self._built:
             app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+            function = self.plugins.load(command, command.function)
             try:
-                function = load(command.function)
                 wrapped = self._wrap(command, function)
                 app.command(
                     command.path[-1],
@@ -68,18 +66,8 @@ class Shell:
                 )(wrapped)
                 self._built[command.path] = typer.main.get_command(app)
             except Exception as error:
-                raise self._broken(command, error) from error
+                raise self.plugins.failure(command, f"is no function for typer: {describe(error)}") from error
         return self._built[command.path]
-
-    def _broken(self, command: Command, error: Exception) -> PluginError:
-        owner = self.plugins.owner(command)
-        name = owner.name if owner else "unknown"
-        distribution = owner.distribution if owner else "unknown"
-        return PluginError(
-            f"plugin {name} ({distribution}): the command `{' '.join(command.path)}` does not load: {describe(error)}",
-            plugin=name,
-            distribution=distribution,
-        )
 
     def _wrap(self, command: Command, function: Callable[..., Any]) -> Callable[..., None]:
         """`function` as typer shall see it: without what is filled in, with the common options."""
@@ -119,7 +107,8 @@ class Shell:
         try:
             with Session(self.plugins, common) as session:
                 values.update({name: session.provide(kind) for name, kind in injected.items()})
-                renderer = Renderer(common, load(command.text) if command.text else None)
+                text = self.plugins.load(command, command.text) if command.text else None
+                renderer = Renderer(common, text)
                 renderer.show(function(**values))
         except SystemExit:
             raise

@@ -58,7 +58,7 @@ def build_tree(left_out: Iterable[str] = ()) -> Group:
     plugins = Plugins.discover(disabled=left_out, report=_warn)
     shell = Shell(plugins)
     root = _root(shell)
-    for command in plugins.commands():
+    for command in _builtins_first(plugins):
         group = root
         for word in command.path[:-1]:
             below = group.entries.get(word)
@@ -74,6 +74,16 @@ def build_tree(left_out: Iterable[str] = ()) -> Group:
             else:
                 group.entries[command.path[-1]] = command
     return root
+
+
+def _builtins_first(plugins: Plugins) -> list[Command]:
+    """The commands, by path; those of sonar's first, so that no plugin's `tag` hides `tag ls`."""
+
+    def is_foreign(command: Command) -> bool:
+        owner = plugins.owner(command)
+        return owner is None or not owner.builtin
+
+    return sorted(plugins.commands(), key=is_foreign)
 
 
 def _root(shell: Shell) -> Group:

@@ -114,7 +114,7 @@ class Uploads:
 
     def put(self, request: Request) -> Answer:
         held = self._session(request)
-        if held is None:
+        if held is None or not request.complete:
             return error(404, "BLOB_UPLOAD_UNKNOWN")
         data, wanted = bytes(held + request.body), request.query.get("digest", [""])[0]
         if digest(data) != wanted:

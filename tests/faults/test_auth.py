@@ -10,7 +10,8 @@ import pytest
 
 from sonar_core.testing.scripted import Answer, Origin, Request
 from tests.faults.program import install_plugin
-from tests.faults.registry import behind, unauthorized
+from tests.faults.registry import behind, manifest_answer, unauthorized
+from tests.support import images
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -691,16 +692,13 @@ def test_threads_share_one_token(sonar: Program, scripted: Origin, origins: Call
     realm = origins()
     tokens(realm)
     lock, names = threading.Lock(), [f"t{n}" for n in range(50)]
-    manifest = {
-        "Content-Type": "application/vnd.oci.image.manifest.v1+json",
-        "Docker-Content-Digest": "sha256:" + "a" * 64,
-    }
+    manifest = manifest_answer(images.image().manifest)
 
     def answer(request: Request) -> Answer:
         with lock:
             if request.header("Authorization") != f"Bearer {TOKEN}":
                 return unauthorized(f'Bearer realm="{realm.url}/token",service="s"')
-        return Answer(200, json={"tags": names}) if request.path == PATH else Answer(200, manifest)
+        return Answer(200, json={"tags": names}) if request.path == PATH else manifest
 
     scripted.default = answer
     assert len(tags(sonar, scripted, "--digests").succeeded().out.splitlines()) == 50

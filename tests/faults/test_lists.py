@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sonar_core.testing.scripted import Answer, Origin, Request
-from tests.faults.registry import behind
+from tests.faults.registry import behind, manifest_answer
+from tests.support import images
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +75,19 @@ def test_a_link_of_another_relation_is_no_next_page(sonar: Program, scripted: Or
 
 @pytest.mark.parametrize(
     "link",
-    ["", "nonsense", "<", "<>; rel", '<x; rel="next"', ";;;,,,", '"', "<" * 10_000, '<a>; rel="next' + "\\" * 20_000],
+    [
+        "",
+        "nonsense",
+        "<",
+        '<http://[::1>; rel="next"',
+        '<http://x:99999/>; rel="next"',
+        "<>; rel",
+        '<x; rel="next"',
+        ";;;,,,",
+        '"',
+        "<" * 10_000,
+        '<a>; rel="next' + "\\" * 20_000,
+    ],
 )
 def test_a_link_that_means_nothing(sonar: Program, scripted: Origin, link: str) -> None:
     """L1: "Follow `Link`": what can't be parsed neither crashes nor hangs."""
@@ -197,17 +210,8 @@ def test_a_page_that_is_not_found_is_not_the_end(sonar: Program, scripted: Origi
 def test_names_of_tags_that_are_none(sonar: Program, scripted: Origin) -> None:
     """P1/N1: a tag that could be no tag never reaches a URL: with `--digests` it is not asked for."""
     scripted.on("GET", PATH, page("v1", "../../evil", "a/b", "x" * 200, "\x1b[31mred"))
-    scripted.on(
-        "HEAD",
-        re.compile(".*/manifests/v1"),
-        Answer(
-            200,
-            {
-                "Docker-Content-Digest": "sha256:" + "a" * 64,
-                "Content-Type": "application/vnd.oci.image.manifest.v1+json",
-            },
-        ),
-    )
+    what = images.image().manifest
+    scripted.on("GET|HEAD", "/v2/a/manifests/v1", manifest_answer(what))
     outcome = tags(sonar, scripted, "--digests")
     assert outcome.code in (0, 1), outcome.shown()
     assert "\x1b" not in outcome.out + outcome.err

@@ -95,6 +95,6 @@ def test_nothing_is_decoded_into_a_slash(sonar: Program, scripted: Origin) -> No
 
     data = b"blob"
     path = f"/v2/a/blobs/{digest(data)}"
-    scripted.on("GET", path, Answer(302, {"Location": "/files/%2e%2e%2fx%2Fy?sig=a%2Fb%2B"}))
-    scripted.on("GET", "/files/%2e%2e%2fx%2Fy?sig=a%2Fb%2B", Answer(200, body=data))
+    scripted.on("GET", path, Answer(302, {"Location": "/files/%2E%2E%2Fx%2Fy?sig=a%2Fb%2B"}))
+    scripted.on("GET", "/files/%2E%2E%2Fx%2Fy?sig=a%2Fb%2B", Answer(200, body=data))
     assert sonar("blob", "get", f"{scripted.host}/a@{digest(data)}").succeeded().stdout == data

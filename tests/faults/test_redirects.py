@@ -137,13 +137,10 @@ def test_https_never_leads_to_http(
         "gopher://127.0.0.1:70/x",
         "data:,x",
         "javascript:alert(1)",
-        "http://",
         "http://[::1",
         "http://127.0.0.1:99999/",
         "http://127.0.0.1:0/",
-        "//",
         "http://\x00/",
-        "http:///x",
     ],
 )
 def test_a_redirect_to_no_http_address(sonar: Program, scripted: Origin, target: str) -> None:

@@ -362,7 +362,7 @@ def test_a_mount_of_something_else(client: Client, scripted: Origin, uploads: Up
 @pytest.mark.parametrize("status", [400, 403, 413, 507])
 def test_a_failed_upload_deletes_its_session(client: Client, scripted: Origin, uploads: Uploads, status: int) -> None:
     """B4: "errors … DELETE open sessions"."""
-    scripted.on("PUT", uploads.sessions, Answer(status, read=0))
+    scripted.on("PUT", uploads.sessions, Answer(status, {"Connection": "close"}, read=0))
     with pytest.raises(SonarError):
         put(client)
     assert uploads.open == {}

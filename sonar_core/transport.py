@@ -151,14 +151,15 @@ class Response:
         """
         if self._failure is not None:
             raise self._failure
-        pieces, missing = [], size
+        pieces: list[bytes] = []
+        missing = size
         while missing:
             try:
                 # read() would lose what came before a failure; read1() gives it out as it comes.
                 piece = self._raw.read1(missing, decode_content=False)
             except Exception as error:
                 self.close()
-                self._failure = _transport_error(error, self.request.method, self.url, reading=True)
+                self._failure = transport_error(error, self.request.method, self.url, reading=True)
                 if not pieces:
                     raise self._failure from error
                 break

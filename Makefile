@@ -36,7 +36,7 @@ bench: .venv/benching
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .bench-venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sonar needs Python 3.11 or later: make PYTHON=python3.11 …")'
@@ -48,6 +48,7 @@ clean:
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[dev]'
 	@touch .venv/installed $@
 
-.venv/benching: pyproject.toml | .venv/developing
-	$(BIN)/pip install -q --disable-pip-version-check -e '.[bench]'
+.venv/benching: benchmarks/peers.txt | .venv/developing
+	$(PYTHON) -m venv .bench-venv
+	.bench-venv/bin/pip install -q --disable-pip-version-check -r benchmarks/peers.txt
 	@touch $@

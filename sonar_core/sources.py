@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-BLOCK = 1024 * 1024  # bytes in one piece
+from .transport import BLOCK
 
 
 class Source(Protocol):

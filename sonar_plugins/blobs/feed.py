@@ -38,13 +38,13 @@ class Feed:
             left = length
             while left:
                 block = self._held or self._next()
-                if not block:
-                    raise IntegrityError(f"the content ends after {self._position} of its {self._size} bytes")
-                block, self._held = block[:left], block[left:]
+                block, self._held = block[:left], block[left:] or self._next()
                 left -= len(block)
                 self._position += len(block)
-                # Whether the source agrees to its end (size, digest) is asked before the last byte leaves.
-                if self._position == self._size and (self._held or self._next()):
+                # Whether the source agrees to its end (size, digest) is known before the last bytes leave.
+                if not self._held and self._position < self._size:
+                    raise IntegrityError(f"the content ends after {self._position} of its {self._size} bytes")
+                if self._held and self._position == self._size:
                     raise IntegrityError(f"the content is longer than its {self._size} bytes")
                 yield block
         except GeneratorExit:  # the request ended before its body did

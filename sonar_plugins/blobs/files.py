@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sonar_core.sources import BLOCK, FileSource
+from sonar_core.sources import FileSource
+from sonar_core.transport import BLOCK
 
 
 def written(path: Path, blocks: Iterable[bytes]) -> int:

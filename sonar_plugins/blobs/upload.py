@@ -53,7 +53,10 @@ class Session:
             if required:
                 raise ProtocolError(f"{redact_url(response.url)} opened an upload without a Location")
             return
-        url = urldefrag(urljoin(response.url, location.replace(" ", "%20"))).url
+        try:
+            url = urldefrag(urljoin(response.url, location.replace(" ", "%20"))).url
+        except ValueError:
+            raise ProtocolError(f"{redact_url(response.url)} gave a Location that is no URL") from None
         if split_url(url).scheme == "http" and response.url.startswith("https:"):
             raise ProtocolError(
                 f"{redact_url(response.url)} sends the upload to plain http, {redact_url(url)}",
@@ -216,6 +219,8 @@ class Upload:
         elif status == 404 or (status == 400 and self._resumed):
             self._restart(session, error)
         else:
+            if status == 413:
+                error.hint = "smaller pieces may pass: --chunk"
             raise error
         return False
 

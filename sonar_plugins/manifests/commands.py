@@ -12,8 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from sonar_core.cli.arguments import ReferenceArgument, ReferencesArgument
-from sonar_core.cli.platform_option import PlatformOption
 from sonar_core.cli.completion import complete_reference
+from sonar_core.cli.platform_option import PlatformOption
 from sonar_core.command import Connect, Raw, Report
 from sonar_core.content import Descriptor, Digest
 from sonar_core.errors import BadReference, ContentError, IntegrityError, Unsupported, UsageError

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sonar_core.announced import announced_digest, announced_subject, check_announced, check_stored
 from sonar_core.auth import delete, pull, push
-from sonar_core.client import Client, refuse_html
+from sonar_core.client import Client
 from sonar_core.content import Descriptor, Digest
 from sonar_core.errors import IntegrityError, ResponseError, Unsupported
 from sonar_core.manifest import Manifest
@@ -41,11 +41,13 @@ class Manifests:
         no manifest, ProtocolError for a page of HTML or more than `settings.manifest_bytes`.
         """
         expected = _as_digest(reference)
-        response = self._client.request(
-            "GET", _url(path, reference), headers={"Accept": ", ".join(accept)}, scopes=[pull(path)]
+        response, raw = self._client.fetch(
+            _url(path, reference),
+            headers={"Accept": ", ".join(accept)},
+            scopes=[pull(path)],
+            limit=self._client.settings.manifest_bytes,
+            what="the manifest",
         )
-        raw = response.read(self._client.settings.manifest_bytes, "the manifest")
-        refuse_html(response, raw)
         manifest = Manifest.parse(raw, response.headers.get("Content-Type"), expected)
         announced = announced_digest(response)
         if announced is not None and announced != Digest.of(raw, announced.algorithm):

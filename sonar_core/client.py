@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
 from .auth import Authenticator
-from .errors import ContentError, ProtocolError, ResponseError, UsageError
+from .errors import ConnectionFailed, ContentError, ProtocolError, ResponseError, UsageError
 from .plugins import Plugins
 from .redaction import redact_url
 from .reference import Registry
@@ -99,7 +99,10 @@ class Client:
         response = self._authorized(request, scope_set)
         if response.status in frozenset(expect):
             return response
-        raise self._error(response, scope_set)
+        try:
+            raise self._error(response, scope_set)
+        finally:
+            response.close()
 
     def _authorized(self, request: Request, scopes: frozenset[str]) -> Response:
         """Send with whatever opens the registry; a refusal of its own origin is answered, at most twice."""
@@ -143,6 +146,35 @@ class Client:
 
         return error_from(response, hint=hint)
 
+    def fetch(
+        self,
+        path: str = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+        scopes: Iterable[str] = (),
+        expect: Iterable[int] = (200,),
+        limit: int | None = None,
+        what: str = "the answer",
+    ) -> tuple[Response, bytes]:
+        """GET what fits into memory: the answer, closed, and its body of at most `limit` bytes (`answer_bytes`).
+
+        A body that breaks off is asked for again, as often as any request is tried. `what` names it in errors.
+        Raises ProtocolError where it is longer, or a page of HTML; what `request` raises.
+        """
+        limit, failures, wanted = limit or self.settings.answer_bytes, 0, frozenset(expect)
+        while True:
+            response = self.request("GET", path, headers=headers, scopes=scopes, expect=wanted)
+            try:
+                body = response.read(limit, what)
+            except ConnectionFailed:
+                failures += 1
+                if failures == self.settings.attempts:
+                    raise
+                self.pause(self.settings.backoff * 2 ** (failures - 1))
+            else:
+                refuse_html(response, body)
+                return response, body
+
     def get_json(
         self,
         path: str = "",
@@ -151,22 +183,9 @@ class Client:
         scopes: Iterable[str] = (),
         expect: Iterable[int] = (200,),
     ) -> Any:
-        """The JSON document at `path`. Raises ProtocolError where it is none, or an HTML page, or too long."""
+        """The JSON document at `path`. Raises ProtocolError where it is none; what `fetch` raises."""
         wanted = {"Accept": "application/json", **(headers or {})}
-        response = self.request("GET", path, headers=wanted, scopes=scopes, expect=expect)
-        return self.read_json(response)
-
-    def read_json(self, response: Response) -> Any:
-        """The body of an answer as JSON. Raises ProtocolError as `get_json` does."""
-        from . import strict_json
-
-        body = response.read(self.settings.answer_bytes)
-        where = redact_url(response.url)
-        refuse_html(response, body)
-        try:
-            return strict_json.loads(body, what=f"the answer of {where}")
-        except ContentError as error:
-            raise ProtocolError(str(error)) from error
+        return _parsed(*self.fetch(path, headers=wanted, scopes=scopes, expect=expect))
 
     def paginate(self, path: str, key: str, *, scopes: Iterable[str] = ()) -> Iterator[Any]:
         """The items of the list `key`, page by page, following `Link` (distribution-spec, end-8b).
@@ -179,13 +198,12 @@ class Client:
         url, seen = join_url(self.base_url, path), set()
         for _ in range(self.settings.pages):
             seen.add(url)
-            response = self.request("GET", url, headers={"Accept": "application/json"}, scopes=scopes)
-            links = response.header_values("Link")
-            document = self.read_json(response)
+            response, body = self.fetch(url, headers={"Accept": "application/json"}, scopes=scopes)
+            document = _parsed(response, body)
             if not isinstance(document, dict) or not isinstance(document.get(key, 0), list | None):
                 raise ProtocolError(f"the answer of {redact_url(url)} has no list {key!r}")
             yield from (item for item in document[key] or () if item is not None)
-            target = next_link(links)
+            target = next_link(response.header_values("Link"))
             if target is None:
                 return
             url = join_url(response.url, target)
@@ -240,6 +258,16 @@ def refuse_html(response: Response, body: bytes) -> None:
             f"{redact_url(response.url)} answered with a page of HTML where data belongs",
             hint="a proxy or a log-in page stands between; is this the registry's address?",
         )
+
+
+def _parsed(response: Response, body: bytes) -> Any:
+    """JSON. Raises ProtocolError for anything else."""
+    from . import strict_json
+
+    try:
+        return strict_json.loads(body, what=f"the answer of {redact_url(response.url)}")
+    except ContentError as error:
+        raise ProtocolError(str(error)) from error
 
 
 def _refuses(response: Response) -> bool:

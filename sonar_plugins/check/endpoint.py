@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sonar_core.client import Client, refuse_html
+from sonar_core.client import Client
 from sonar_core.errors import NotFound
 
 _VERSION = "Docker-Distribution-API-Version"
@@ -34,7 +34,7 @@ class Check:
         """
         client = self._client
         try:
-            response = client.request("GET", "")
+            response, _ = client.fetch()
         except NotFound as error:
             raise NotFound(
                 f"{client.registry} does not speak the distribution API v2: {error.url} answered 404",
@@ -43,8 +43,6 @@ class Check:
                 errors=error.errors,
                 hint="is this the registry's address?",
             ) from error
-        body = response.read(client.settings.answer_bytes)
-        refuse_html(response, body)
         challenges = client.auth.challenges
         return CheckResult(
             registry=str(client.registry),

@@ -95,6 +95,20 @@ def test_the_command_runs_and_shows_what_it_returns(
     assert json.loads(capfd.readouterr().out) == [{"tag": "a", "length": 1}, {"tag": "long", "length": 4}]
 
 
+def test_the_store_is_opened_by_its_prefix(scripted: Origin, sonar_plugin_set: Callable[..., Plugins]) -> None:
+    from sonar_core.stores import Connections, Stores
+
+    team = example("sonar_stores")
+    original = team.open_repository
+    team.open_repository = lambda rest, opening: original(rest.replace("localhost:5000", scripted.host), opening)
+    scripted.on("GET", "/v2/team/app/tags/list?n=1000", Answer(200, json={"tags": ["v1"]}))
+    plugins = sonar_plugin_set("tags", "manifests", "blobs", team=team)
+    with Connections(settings=Settings(), plugins=plugins) as connect, Stores(connect, plugins) as stores:
+        place = stores.open("team:app:v1")
+        assert place.name == "v1"
+        assert list(place.store.tags()) == ["v1"]
+
+
 def test_the_observer_counts(scripted: Origin, sonar_plugin_set: Callable[..., Plugins]) -> None:
     counting = example("sonar_exchange")
     scripted.on("GET", "/v2/", Answer(200, json={}))

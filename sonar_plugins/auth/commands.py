@@ -53,7 +53,7 @@ class Token:
     """A bearer token. `expires_in` counts seconds from now; None: not known."""
 
     token: str = field(repr=False)
-    expires_in: float | None
+    expires_in: int | None
 
 
 def login(
@@ -190,7 +190,7 @@ def token(
     kind, _, value = grant.headers.get("Authorization", "").partition(" ")
     if kind.lower() != "bearer" or not value:
         raise AuthError(f"{repository.registry} does not work with bearer tokens")
-    return Token(value, grant.expires_in)
+    return Token(value, None if grant.expires_in is None else round(grant.expires_in))
 
 
 def token_text(result: Token) -> str:

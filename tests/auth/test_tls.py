@@ -162,8 +162,8 @@ def test_which_directory_counts(tmp_path: Path) -> None:
         ("file.example", 443): None,
         ("", 443): None,
     }
-    for (host, port), name in expected.items():
-        assert certificates_of(tmp_path, host, port) == (tmp_path / name if name else None)
+    for (host, port), wanted in expected.items():
+        assert certificates_of(tmp_path, host, port) == (tmp_path / wanted if wanted else None)
 
 
 def test_an_encrypted_key_is_refused_and_not_asked_about(
@@ -185,7 +185,7 @@ def test_the_client_certificate_is_shown_to_the_registry_alone(
     server_certificate: Certificate,
     client_certificate: Certificate,
 ) -> None:
-    """Not to where it redirects to, not to its token server: but for a `certs.d` that has one for them."""
+    """Not to where it redirects to: a certificate says who one is, as other credentials do."""
     shown: list[list[bytes]] = [[], []]
     registry, other = (origins(tls=_asking(authority, server_certificate, seen)) for seen in shown)
     registry.on("GET", "/v2/a/tags/list", Answer(307, {"Location": f"{other.url}/elsewhere"}))

@@ -20,6 +20,9 @@ from .redaction import printable, redact_url
 if TYPE_CHECKING:
     from .transport import Response
 
+#: Answers to a HEAD after which a GET is worth a try: a proxy or a signed URL may know GET alone.
+HEAD_REFUSED = frozenset({400, 403, 405, 501})
+
 _CAP = 64 * 1024
 _SHOWN = 300
 _CLASSES: dict[int, type[ResponseError]] = {

@@ -33,6 +33,7 @@ class BackgroundHash:
         self._first: bytes | None = None
         self._queue: Queue[bytes | None] = Queue(_WAITING)
         self._thread: threading.Thread | None = None
+        self._failure: Exception | None = None
 
     def update(self, block: bytes) -> None:
         """Add a block, which must not change any more. Waits while too many are in hand."""
@@ -51,11 +52,16 @@ class BackgroundHash:
         if self._first is not None:
             self._hash.update(self._first)
             self._first = None
+        if self._failure is not None:
+            raise self._failure
         return Digest(self._algorithm, self._hash.hexdigest())
 
     def _work(self) -> None:
         while (block := self._queue.get()) is not None:
-            self._hash.update(block)
+            try:
+                self._hash.update(block)
+            except Exception as error:  # no bytes: said in `digest`, while whoever hands over is not left waiting
+                self._failure = error
 
     def _end(self) -> None:
         if self._thread is not None:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from sonar_core.announced import check_announced, check_stored
+from sonar_core.answers import HEAD_REFUSED
 from sonar_core.auth import delete, pull, push
 from sonar_core.client import Client
 from sonar_core.content import Descriptor, Digest
-from sonar_core.errors import AuthError, RateLimited, ResponseError
+from sonar_core.errors import AuthError, ResponseError
 from sonar_core.media_types import essence
 from sonar_core.reference import check_path
 from sonar_core.sources import Source
@@ -18,8 +19,8 @@ from .feed import Feed
 from .stream import BlobStream
 from .upload import Session, Upload, uploads_url
 
-#: Answers to a HEAD after which a GET is worth a try: a proxy or a signed URL may know GET alone.
-_HEAD_REFUSED = frozenset({400, 403, 405, 501})
+#: Answers to a mount after which an ordinary upload is worth a try.
+_MOUNT_REFUSED = frozenset({400, 401, 403, 404, 405, 501})
 _BLOB = "application/octet-stream"
 
 
@@ -42,7 +43,7 @@ class Blobs:
                         essence(response.headers.get("Content-Type", "")) or _BLOB, digest, response.length
                     )
         except ResponseError as error:
-            if error.status not in _HEAD_REFUSED:
+            if error.status not in HEAD_REFUSED:
                 raise
         with self.get(path, digest) as stream:
             size = stream.size
@@ -122,10 +123,10 @@ class Blobs:
                     return None, True
                 opened = Session(self._client, path, response) if response.headers.get("Location") else None
                 return opened, False
-        except RateLimited:
-            raise
-        except (ResponseError, AuthError) as error:
-            if isinstance(error, ResponseError) and error.status >= 500:
+        except AuthError:  # a token for both repositories, perhaps, where one for this alone can be had
+            return None, False
+        except ResponseError as error:
+            if error.status not in _MOUNT_REFUSED:
                 raise
             return None, False
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
+from sonar_core.announced import check_announced
 from sonar_core.auth import pull
 from sonar_core.client import Client
 from sonar_core.content import Digest
@@ -28,9 +29,8 @@ class BlobStream:
     """The bytes of one blob, as an iterator of blocks of at most 1 MiB, once. A context manager: close it.
 
     Breaks are mended: the rest is asked for from where it stopped, `settings.attempts` times without progress.
-    Read from the beginning, the last block comes only when digest and size are right; read from an offset, up to
-    `stop`, or without `verify`, the size alone is checked. Raises IntegrityError, and what a request raises;
-    Unsupported where `stop` is given and the registry answers with all of the blob.
+    A whole blob is verified: its last block comes only when digest and size are right. Of a part, or with
+    `verify=False`, the number of bytes alone is checked. Raises IntegrityError, and what a request raises.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class BlobStream:
         self._position = offset
         self._stop = stop
         response = self._request()
-        #: In bytes; None where neither the caller nor the registry has said it.
+        #: Of the whole blob, in bytes; None where neither the caller nor the registry has said it.
         self.size = size if size is not None else self._declared(response)
         self._end = self.size if stop is None else stop
         self._response: Response | None = response
@@ -79,26 +79,30 @@ class BlobStream:
 
     def _request(self) -> Response:
         """Ask for the blob from the position on."""
-        part = self._position > 0 or self._stop is not None
         last = "" if self._stop is None else self._stop - 1
+        partly = self._position > 0 or self._stop is not None
         response = self._client.request(
             "GET",
             self._url,
-            headers={"Range": f"bytes={self._position}-{last}"} if part else None,
+            headers={"Range": f"bytes={self._position}-{last}"} if partly else None,
             scopes=[pull(self._path)],
-            expect=(200, 206) if part else (200,),
+            expect=(200, 206) if partly else (200,),
         )
-        if self._stop is not None and response.status == 200:
-            response.abandon()
-            url = redact_url(response.url)
-            raise Unsupported(f"{url} does not give a part of a blob", status=response.status, url=url)
+        try:
+            check_announced(response, self.digest)
+            if response.status == 200 and self._stop is not None:
+                url = redact_url(response.url)
+                raise Unsupported(f"{url} gives no part of a blob, only the whole", status=200, url=url)
+        except BaseException:
+            response.close()
+            raise
         return response
 
     def _declared(self, response: Response) -> int | None:
-        """The size of the whole blob, by what an answer says."""
-        if response.length is None or response.status == 200:
-            return response.length
-        return self._position + response.length
+        """The size of the whole blob, by what an answer to a request without end says."""
+        if response.length is None or self._stop is not None:
+            return None
+        return response.length if response.status == 200 else self._position + response.length
 
     def _read(self) -> Generator[bytes, None, None]:
         """The blocks from the position to the end, across breaks."""
@@ -112,14 +116,14 @@ class BlobStream:
                     while block := self._response.read_block(self._room()):
                         self._position += len(block)
                         if self._end is not None and self._position > self._end:
-                            raise IntegrityError(f"the blob {self.digest} is longer than its {self._end} bytes")
+                            raise self._wrong(f"is longer than its {self.size} bytes")
                         yield block
+                    failure: Exception = self._too_short()
+                    complete = self._end is None
                 except (ConnectionFailed, TimedOut) as error:
-                    failure: Exception = error
-                else:
-                    if self._end is None or self._position == self._end:
-                        return
-                    failure = self._too_short()
+                    failure, complete = error, False
+                if complete or self._position == self._end:
+                    return
                 self._response.abandon()
                 self._response = None
                 persistence.failed(self._position, failure)
@@ -150,7 +154,10 @@ class BlobStream:
         return BLOCK if self._end is None else min(BLOCK, self._end - self._position + 1)
 
     def _too_short(self) -> IntegrityError:
-        return IntegrityError(f"the blob {self.digest} ends after {self._position} of its {self._end} bytes")
+        return self._wrong(f"ends after {self._position} of its {self.size} bytes")
+
+    def _wrong(self, what: str) -> IntegrityError:
+        return IntegrityError(f"the blob {self.digest} of {self._client.registry}/{self._path} {what}")
 
     def _release(self) -> None:
         if self._response is not None:

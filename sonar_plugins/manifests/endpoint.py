@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sonar_core.announced import announced_digest, announced_subject, check_announced, check_stored
+from sonar_core.answers import HEAD_REFUSED
 from sonar_core.auth import delete, pull, push
 from sonar_core.client import Client
 from sonar_core.content import Descriptor, Digest
@@ -15,9 +16,6 @@ from sonar_core.media_types import MANIFEST_TYPES, essence, is_manifest
 from sonar_core.redaction import redact_url
 from sonar_core.reference import check_path, check_tag
 from sonar_core.transport import Response
-
-#: Answers to a HEAD after which a GET is worth a try: a proxy or a signed URL may know GET alone.
-_HEAD_REFUSED = frozenset({400, 403, 405, 501})
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class Manifests:
             with self._client.request("HEAD", _url(path, reference), headers=headers, scopes=[pull(path)]) as response:
                 found = _described(response, _as_digest(reference))
         except ResponseError as error:
-            if error.status not in _HEAD_REFUSED:
+            if error.status not in HEAD_REFUSED:
                 raise
             found = None
         return found or self.get(path, reference).descriptor()

@@ -116,7 +116,7 @@ class Blobs:
         url = f"{uploads_url(path)}?mount={digest}&from={check_path(source_path)}"
         try:
             with self._client.request(
-                "POST", url, scopes=[push(path), pull(source_path)], expect=(201, 202)
+                "POST", url, scopes=[push(path), pull(source_path)], expect=(201, 202), repeatable=True
             ) as response:
                 if response.status == 201:
                     check_stored(response, digest)

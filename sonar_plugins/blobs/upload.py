@@ -112,7 +112,7 @@ class Session:
 
 def begin(client: Client, path: str) -> Session:
     """Open a session (end-4a)."""
-    with client.request("POST", uploads_url(path), scopes=[push(path)], expect=(202,)) as response:
+    with client.request("POST", uploads_url(path), scopes=[push(path)], expect=(202,), repeatable=True) as response:
         return Session(client, path, response)
 
 
@@ -211,48 +211,55 @@ class Upload:
 
     def _mend(self, session: Session, error: SonarError) -> bool:
         """After `error`, get ready to go on. True where the blob is there after all. Raises what can't be mended."""
-        status = error.status if isinstance(error, ResponseError) else None
-        if status is not None and self._final and (status == 404 or self._early) and self._is_there():
-            return True
-        if status in _BROKEN or isinstance(error, (ConnectionFailed, TimedOut)):
-            self._resume(session, error)
-        elif status == 404 or (status == 400 and self._resumed):
-            self._restart(session, error)
-        else:
-            if status == 413:
-                error.hint = "smaller pieces may pass: --chunk"
+        if isinstance(error, (ConnectionFailed, TimedOut)):
+            return self._resume(session, error)
+        if not isinstance(error, ResponseError):
             raise error
-        return False
+        if (error.status == 404 or self._early) and self._is_there():
+            return True
+        if error.status in _BROKEN:
+            return self._resume(session, error)
+        if error.status == 404 or (error.status == 400 and self._resumed):
+            if self._restarted:
+                raise error
+            self._restarted = True
+            self._begin_again(session)
+            return False
+        if error.status == 413:
+            error.hint = "smaller pieces may pass: --chunk"
+        raise error
 
-    def _resume(self, session: Session, error: SonarError) -> None:
-        """Go on from where the session stands; from the beginning where it does not say."""
+    def _resume(self, session: Session, error: SonarError) -> bool:
+        """Go on from where the session stands; from the beginning where it does not say, or has gone."""
         tried = session.offset
         try:
             reported = session.ask()
         except ResponseError:
-            self._restart(session, error)
-            return
+            if self._is_there():
+                return True
+            reported = self._size + 1
         offset = self._sent if reported is None else reported
         if getattr(error, "status", None) == 416 and offset == tried:
             offset = self._sent  # it refuses a chunk at the very place where it says to stand
         if offset > self._size:
-            self._restart(session, error)
-            return
-        self._persistence.failed(offset, error)
-        self._resumed, self._believes = True, False
-        session.offset = offset
+            self._persistence.failed(0, error)
+            self._begin_again(session)
+        else:
+            self._persistence.failed(offset, error)
+            self._resumed, self._believes = True, False
+            session.offset = offset
+        return False
 
-    def _restart(self, session: Session, error: SonarError) -> None:
-        """Begin again with a new session, once."""
-        if self._restarted:
-            raise error
-        self._restarted = True
+    def _begin_again(self, session: Session) -> None:
+        """Forget the session; the next request opens another."""
         session.cancel()
         self._session = None
         self._sent, self._believes, self._final, self._early, self._resumed = 0, False, False, False, False
 
     def _is_there(self) -> bool:
         """Whether the blob was stored, though the answer that says so did not come."""
+        if not self._final:
+            return False
         try:
             self._client.request("HEAD", f"{self._path}/blobs/{self._digest}", scopes=[push(self._path)]).close()
         except ResponseError:

@@ -213,6 +213,14 @@ class _Guarded:
         return sock
 
 
+class _QuietPool(urllib3.HTTPSConnectionPool):
+    """Without urllib3's warning: whoever sets `insecure` knows, and it would go to the terminal."""
+
+    def _validate_conn(self, conn: Any) -> None:
+        if conn.is_closed:
+            conn.connect()
+
+
 def make_pools(
     settings: Settings, home: Origin, rule: AddressRule, sockets: Sockets, proxy: str | None
 ) -> urllib3.PoolManager:
@@ -231,7 +239,7 @@ def make_pools(
     manager = urllib3.PoolManager(**options) if proxy is None else _proxy_manager(proxy, contexts, options)
 
     def secure_pool(host: str, port: int, **named: Any) -> urllib3.HTTPSConnectionPool:
-        pool = type("SecurePool", (urllib3.HTTPSConnectionPool,), {"ConnectionCls": secure})
+        pool = type("SecurePool", (_QuietPool,), {"ConnectionCls": secure})
         return cast(urllib3.HTTPSConnectionPool, pool(host, port, ssl_context=contexts.get(host, port), **named))
 
     plain_pool = type("PlainPool", (urllib3.HTTPConnectionPool,), {"ConnectionCls": plain})

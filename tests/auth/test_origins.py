@@ -203,7 +203,6 @@ def test_a_token_server_that_redirects(origins: Callable[..., Origin], status: i
     Pair("bearer", registry, realm, stranger, client).check()
 
 
-@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
 def test_another_port_and_another_scheme_are_other_origins(pair: Pair, scripted_tls: Origin) -> None:
     """The same host is not enough (GHSA-vh4v-2xq2-g5cg)."""
     for target in (pair.stranger, scripted_tls):

@@ -5,6 +5,7 @@ shell; all others are arguments and options of the command:
 
 - `Connect`: call it with a `Registry` to get a `Client` that has the user's settings; the shell closes it
 - `Report`: call it with a text to tell the user something that is no result (on stderr, not with `--quiet`)
+- `Progress`: call it with a `sonar_core.progress.Event` to tell how far a long piece of work is
 - `sonar_core.Settings`, `sonar_core.Plugins`: what is in force
 
 It returns None, one value, or an iterable of values, which is shown as it comes. A value is a dataclass, a text, a
@@ -22,6 +23,7 @@ from .reference import Registry
 
 if TYPE_CHECKING:
     from .client import Client
+    from .progress import Event
 
 
 class Connect(Protocol):
@@ -37,6 +39,14 @@ class Report(Protocol):
 
     def __call__(self, message: str) -> None:
         """Show `message`, one line, on stderr."""
+        ...
+
+
+class Progress(Protocol):
+    """Shows how far the work is, on stderr, the way the user wants it. May be called by any thread."""
+
+    def __call__(self, event: Event) -> None:
+        """Take in `event`."""
         ...
 
 

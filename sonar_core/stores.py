@@ -51,6 +51,15 @@ class Store(Protocol):
         """Whether `put_blob` checks digest and size itself. If it does not, the copy checks what it hands over."""
         ...
 
+    @property
+    def full_names(self) -> bool:
+        """Whether it calls images HOST/NAME:TAG, as an archive for `docker load` does, and not by a tag."""
+        ...
+
+    def full_name(self, tag: str) -> str:
+        """What such a store is to call the image that is `tag` here: HOST/NAME:TAG, if it has such a name."""
+        ...
+
     def resolve(self, name: Name) -> Descriptor:
         """What a name stands for, without annotations."""
         ...
@@ -78,8 +87,12 @@ class Store(Protocol):
         """Take a blob in. After an error there is nothing of it under its digest."""
         ...
 
+    def mounts_from(self, source: Store) -> bool:
+        """Whether it is worth a try to take blobs over from that store without their bytes being sent."""
+        ...
+
     def mount(self, blob: Descriptor, source: Store) -> bool:
-        """Take a blob over from a store of the same kind without its bytes being sent. False: that is not possible."""
+        """Take a blob over without its bytes being sent. False: that is not possible."""
         ...
 
     def put_manifest(self, manifest: Manifest, tag: str | None = None, *, part: bool = False) -> None:
@@ -114,26 +127,31 @@ class Store(Protocol):
         ...
 
 
+Reader = Callable[[int, int | None], Generator[bytes, None, None]]  # from where, and up to where (None: the end)
+
+
 @dataclass(frozen=True)
 class Blob:
-    """A blob on its way: where it comes from, and who is told of its bytes.
+    """A blob on its way into a store: what it is, how it is read, and who is told of its bytes.
 
-    `lanes` is how many streams of it may be open at the same time. `advance` is called with each number of bytes
-    that arrived (negative where some have to be had again); it raises when the transfer shall end.
+    `read` may be called several times, as `Store.open_blob`; `origin` names where it comes from. `lanes()` is how many
+    streams of it may be open at this moment. `advance` is called with each number of bytes that arrived; it raises
+    when the transfer is to end.
     """
 
     descriptor: Descriptor
-    store: Store
-    lanes: int = 1
+    read: Reader = field(repr=False)
+    origin: str = ""
+    lanes: Callable[[], int] = field(default=lambda: 1, repr=False)
     advance: Callable[[int], None] = field(default=lambda count: None, repr=False)
 
     def open(self, offset: int = 0) -> Generator[bytes, None, None]:
-        """The bytes from `offset` to the end, told to `advance` as they go."""
+        """The bytes from `offset` to the end, told to `advance` as they go: a `sonar_core.sources.Source`."""
         return self.range(offset, None)
 
     def range(self, start: int, stop: int | None) -> Generator[bytes, None, None]:
         """The bytes from `start` up to `stop`, told to `advance` as they go. Raises as `Store.open_blob`."""
-        with closing(self.store.open_blob(self.descriptor, start, stop)) as blocks:
+        with closing(self.read(start, stop)) as blocks:
             for block in blocks:
                 self.advance(len(block))
                 yield block

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from sonar_core.command import Connect, Report
+from sonar_core.command import Connect, Progress, Report
 from sonar_core.errors import UsageError
 from sonar_core.exchange import Exchange
 from sonar_core.hookspecs import hookimpl
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from sonar_core.client import Client
+    from sonar_core.progress import Event
     from sonar_core.reference import Registry
+
+    from .progress import Display
 
 
 class _Verbose:
@@ -40,6 +43,7 @@ class Session:
         self._plugins = plugins
         self._common = common
         self._clients: dict[Registry, Client] = {}
+        self._display: Display | None = None
         if common.format is not None and common.output == "json":
             raise UsageError("--format and --output json exclude one another")
         chosen = {name: getattr(common, name) for name in options.SETTINGS}
@@ -52,6 +56,7 @@ class Session:
         provided: dict[Any, Any] = {
             Connect: self.connect,
             Report: self.report,
+            Progress: self.progress,
             Settings: self._settings,
             Plugins: self._plugins,
         }
@@ -65,6 +70,14 @@ class Session:
             self._clients[registry] = Client(registry, settings=self._settings, plugins=self._plugins)
         return self._clients[registry]
 
+    def progress(self, event: Event) -> None:
+        """Show how far the work is."""
+        if self._display is None:
+            from .progress import make_progress
+
+            self._display = make_progress(self._common)
+        self._display(event)
+
     def report(self, message: str) -> None:
         """One line on stderr, unless the user wants it quiet."""
         if not self._common.quiet:
@@ -76,5 +89,7 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._display is not None:
+            self._display.close()
         for client in self._clients.values():
             client.close()

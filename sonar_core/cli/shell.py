@@ -15,7 +15,7 @@ import typer
 import typer.core
 import typer.main
 
-from sonar_core.command import Connect, Report
+from sonar_core.command import Connect, Progress, Report
 from sonar_core.hookspecs import Command
 from sonar_core.plugins import Plugins, describe
 from sonar_core.settings import Settings
@@ -24,7 +24,7 @@ from . import options
 from .failures import exit_code_for
 from .session import Session
 
-_INJECTED = (Connect, Report, Settings, Plugins)
+_INJECTED = (Connect, Report, Progress, Settings, Plugins)
 
 
 class SonarCommand(typer.core.TyperCommand):

@@ -151,13 +151,13 @@ class _Receiver:
 
     def _is_slow(self) -> bool:
         """Whether the first stream has shown by now that it won't be fast."""
-        if self._helpers or not self._ranges or self._blob.lanes < 2:
+        if self._helpers or not self._ranges:
             return False
         elapsed = time.monotonic() - self._started
         return elapsed > _LOOK and self._segments[0].position < _SLOW * elapsed
 
     def _get_help(self) -> None:
-        for number in range(self._blob.lanes - 1):
+        for number in range(self._blob.lanes() - 1):
             thread = threading.Thread(target=self._guarded, args=(self._help,), name=f"range {number}", daemon=True)
             self._helpers.append(thread)
             thread.start()

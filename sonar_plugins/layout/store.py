@@ -35,6 +35,7 @@ class Layout:
     """The images in one directory. Thread-safe; several processes may write at the same time."""
 
     verifies = True
+    full_names = False
 
     def __init__(self, path: Path | str, *, create: bool = False) -> None:
         self._files = Files(Path(path))
@@ -46,6 +47,10 @@ class Layout:
 
     def __str__(self) -> str:
         return f"oci:{self._files.path}"
+
+    def full_name(self, tag: str) -> str:
+        """The tag: images in a layout have no other name."""
+        return tag
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -116,8 +121,12 @@ class Layout:
         with self._files.new(blob.descriptor.digest) as file:
             receive(blob, file)
 
+    def mounts_from(self, source: Store) -> bool:
+        """Never: what is in another layout is verified when it enters this one."""
+        return False
+
     def mount(self, blob: Descriptor, source: Store) -> bool:
-        """Never: what is in another layout has to be verified when it enters this one."""
+        """Never."""
         return False
 
     def put_manifest(self, manifest: Manifest, tag: str | None = None, *, part: bool = False) -> None:

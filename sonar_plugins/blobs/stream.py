@@ -116,7 +116,7 @@ class BlobStream:
                     while block := self._response.read_block(self._room()):
                         self._position += len(block)
                         if self._end is not None and self._position > self._end:
-                            raise self._wrong(f"is longer than its {self.size} bytes")
+                            raise self._wrong(f"is longer than its {self._end} bytes")
                         yield block
                     failure: Exception = self._too_short()
                     complete = self._end is None
@@ -154,7 +154,7 @@ class BlobStream:
         return BLOCK if self._end is None else min(BLOCK, self._end - self._position + 1)
 
     def _too_short(self) -> IntegrityError:
-        return self._wrong(f"ends after {self._position} of its {self.size} bytes")
+        return self._wrong(f"ends after {self._position} of its {self._end} bytes")
 
     def _wrong(self, what: str) -> IntegrityError:
         return IntegrityError(f"the blob {self.digest} of {self._client.registry}/{self._path} {what}")

@@ -160,6 +160,9 @@ class Wire:
         while b"\r\n\r\n" not in self.buffer:
             if len(self.buffer) > _MAX_HEAD or not self._fill():
                 return None
+            if not self.buffer[:1].isalpha():  # a TLS handshake, mostly
+                self.sock.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+                raise ValueError("what came is not HTTP")
         head, _, rest = bytes(self.buffer).partition(b"\r\n\r\n")
         self.buffer = bytearray(rest)
         first, *lines = head.decode("latin-1").split("\r\n")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import signal
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -58,7 +58,6 @@ def serve(
         moved = f"{exchange.bytes_in} B in, {exchange.bytes_out} B out"
         report(f"{exchange.method} {exchange.path} {exchange.status} ({moved})")
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stopped in the same orderly way
     registry = EmbeddedRegistry(
         DiskStorage(root) if root else MemoryStorage(),
         address=(host.hostname, port),
@@ -66,14 +65,25 @@ def serve(
         sparse=sparse,
         observer=tell if verbose else None,
     )
-    try:
-        with registry:
-            if not host.is_loopback:
-                report("everyone who can reach this address can push and delete")
-            yield Listening(registry.host, registry.url, str(root) if root else None, read_only)
-            threading.Event().wait()
-    except KeyboardInterrupt:
+    with _until_stopped() as wait, registry:
+        if not host.is_loopback:
+            report("everyone who can reach this address can push and delete")
+        yield Listening(registry.host, registry.url, str(root) if root else None, read_only)
+        wait()
         report("stopped")
+
+
+@contextmanager
+def _until_stopped() -> Iterator[Callable[[], object]]:
+    """What it gives waits for Ctrl-C or SIGTERM. They are held back from now on, so that none comes at a bad moment."""
+    stops = {signal.SIGTERM}
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is in a shell script's background
+        stops.add(signal.SIGINT)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, stops)
+    try:
+        yield lambda: signal.sigwait(stops)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def text(listening: Listening) -> str:

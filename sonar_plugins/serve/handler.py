@@ -60,6 +60,8 @@ class Handler(BaseHTTPRequestHandler):
             key = name.lower()
             headers[key] = f"{headers[key]}, {value}" if key in headers else value
         try:
+            if self.headers.defects or self.headers.get_payload():
+                raise Fault(400, "UNSUPPORTED", "a line among the headers is no header")
             length = Body.length_of(headers)
         except Fault as fault:  # there is no telling where the next request begins
             self.close_connection = True
@@ -72,6 +74,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, headers: dict[str, str], body: Body) -> Response:
         path, _, query = self.path.partition("?")
+        if not path.startswith("/"):  # http://host/v2/, as to a proxy (RFC 9112, 3.2.2)
+            path = "/" + path.partition("://")[2].partition("/")[2]
         request = Request(self.command, path, parse_qs(query, keep_blank_values=True), headers, body)
         try:
             return routes.answer(self.server.service, request)

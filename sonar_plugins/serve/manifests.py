@@ -11,7 +11,7 @@ from sonar_core.manifest import Manifest
 from .index import is_tag
 from .messages import Fault, Request, Response, Slice
 from .referrers import Referrer
-from .service import Service, Target, digest_of, page
+from .service import Service, Target, digest_of, page, read
 from .storage import Repository
 
 if TYPE_CHECKING:
@@ -62,15 +62,16 @@ def put_manifest(service: Service, request: Request, target: Target) -> Response
     manifest = _parse(raw, request.headers.get("content-type"), expected)
     if not service.options.sparse:
         _require(manifest, service.storage.find(target.repository))
-    incoming = service.storage.incoming()
-    try:
-        incoming.write(memoryview(raw))
-        repository = service.storage.create(target.repository)
-        with repository.locked():  # content and index together: a delete must not come between
-            incoming.keep(target.repository, manifest.digest)
-            repository.save(repository.index.with_manifest(manifest.descriptor(), tags))
-    finally:
-        incoming.discard()
+    repository = service.storage.create(target.repository)
+    with repository.locked():  # content and index together: a delete must not come between
+        if read(repository, manifest.digest) != raw:  # it often is there, and gets another tag
+            incoming = service.storage.incoming()
+            try:
+                incoming.write(memoryview(raw))
+                incoming.keep(target.repository, manifest.digest)
+            finally:
+                incoming.discard()
+        repository.save(repository.index.with_manifest(manifest.descriptor(), tags))
     referrer = service.subjects[manifest.digest] = Referrer.of(manifest)
     headers = [
         ("Location", f"/v2/{target.repository}/manifests/{manifest.digest}"),

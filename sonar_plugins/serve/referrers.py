@@ -12,7 +12,7 @@ from sonar_core.manifest import Manifest
 from sonar_core.media_types import OCI_INDEX
 
 from .messages import Fault, Request, Response
-from .service import Service, Target, digest_of, link
+from .service import Service, Target, digest_of, link, read
 
 if TYPE_CHECKING:
     from sonar_core.content import Descriptor, Digest
@@ -69,7 +69,7 @@ def list_referrers(service: Service, request: Request, target: Target) -> Respon
 
 
 def _find(service: Service, repository: Repository, subject: Digest) -> list[Descriptor]:
-    referrers = (_referrer(service, repository, manifest) for manifest in repository.index.manifests.values())
+    referrers = (_referrer(service, repository, entry.manifest) for entry in repository.index.manifests.values())
     found = [referrer.descriptor for referrer in referrers if referrer and referrer.subject == subject]
     return sorted(found, key=lambda descriptor: str(descriptor.digest))
 
@@ -78,14 +78,12 @@ def _referrer(service: Service, repository: Repository, manifest: Descriptor) ->
     """Read from the manifest once: what a digest refers to never changes."""
     if manifest.digest in service.subjects:
         return service.subjects[manifest.digest]
-    content = repository.open(manifest.digest)
-    if content is None:
+    raw = read(repository, manifest.digest)
+    if raw is None:
         return None
     try:
-        referrer = Referrer.of(Manifest.parse(content.read(), manifest.media_type, manifest.digest))
+        referrer = Referrer.of(Manifest.parse(raw, manifest.media_type, manifest.digest))
     except SonarError:  # damaged by whoever else writes to the layout
         referrer = None
-    finally:
-        content.close()
     service.subjects[manifest.digest] = referrer
     return referrer

@@ -63,10 +63,13 @@ class Server(socketserver.ThreadingTCPServer):
             socket.create_connection((str(self.server_address[0]), self.port), timeout=1).close()
         self.server_close()
         self._waiting.join()
-        for connection, thread in list(self._connections.items()):
+        open_ones = list(self._connections.items())
+        for connection, _ in open_ones:
             with suppress(OSError):  # it may have ended by itself
                 connection.shutdown(socket.SHUT_RDWR)
-            thread.join(FAREWELL)
+        until = time.monotonic() + FAREWELL
+        for _, thread in open_ones:
+            thread.join(max(until - time.monotonic(), 0))
 
     def serve_forever(self, poll_interval: float = 0.0) -> None:
         """Wait for connections until `close`, without looking up now and then as the base class does."""

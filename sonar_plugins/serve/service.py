@@ -87,6 +87,17 @@ def digest_of(text: str | None) -> Digest:
         raise Fault(400, "DIGEST_INVALID", error.message) from None
 
 
+def read(repository: Repository, digest: Digest) -> bytes | None:
+    """The bytes of a manifest, or None if it is not there."""
+    content = repository.open(digest)
+    if content is None:
+        return None
+    try:
+        return content.read()
+    finally:
+        content.close()
+
+
 def page(items: Sequence[str], request: Request, size: int) -> tuple[Sequence[str], Headers]:
     """The part of a sorted list that `n` and `last` ask for, and the `Link` to the next one (spec, end-8b)."""
     number, last = request.parameter("n"), request.parameter("last")

@@ -85,6 +85,8 @@ def test_expect_100_continue(registry: EmbeddedRegistry, call: Caller, repositor
         "Content-Length: 5x",
         "Content-Length: " + "9" * 40,
         "Transfer-Encoding: gzip, chunked",
+        "Content-Length : 5",
+        "no header\r\nContent-Length: 5",
     ],
 )
 def test_a_body_of_unclear_length_is_refused_and_the_connection_closed(
@@ -111,12 +113,15 @@ def test_a_broken_chunk_ends_the_connection(registry: EmbeddedRegistry, reposito
     [
         ("nonsense", 400),
         ("GET /v2/", 200),  # HTTP/0.9
+        ("GET http://x/v2/ HTTP/1.1", 200),
+        ("GET http://x HTTP/1.1", 404),
+        ("OPTIONS * HTTP/1.1", 404),
         ("GET /v2/ HTTP/9.0", 505),
         ("BREW /v2/ HTTP/1.1", 501),
         ("GET " + "x" * 70000 + " HTTP/1.1", 414),
     ],
 )
-def test_what_is_not_http_gets_an_answer(registry: EmbeddedRegistry, request_line: str, status: int) -> None:
+def test_every_request_line_gets_an_answer(registry: EmbeddedRegistry, request_line: str, status: int) -> None:
     with connected(registry) as (sock, stream):
         sock.sendall(f"{request_line}\r\nHost: x\r\n\r\n".encode())
         assert status_of(stream) == status

@@ -92,6 +92,8 @@ def verified(
             total += len(block)
             if size is not None and total > size:
                 raise IntegrityError(f"{what} {digest} is longer than its {size} bytes")
+            if not block:
+                continue
             found.update(block)
             if held:
                 yield held

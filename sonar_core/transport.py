@@ -308,14 +308,10 @@ class Transport:
             except SonarError:
                 raise
             except Exception as error:
-                failure = transport_error(error, request.method, url, attempts=tried)
-                attempts = attempts.after_failure(error)
-                may_repeat = request.may_repeat or connect_failed(error)
-                if attempts is None or not may_repeat or self._closed.is_set():
-                    raise failure from error
-                wait = attempts.get_backoff_time()
-                if wait > budget.left():
-                    raise failure from error
+                attempts = attempts.after_failure(error) if request.may_repeat or connect_failed(error) else None
+                wait = attempts.get_backoff_time() if attempts is not None else 0.0
+                if attempts is None or self._closed.is_set() or wait > budget.left():
+                    raise transport_error(error, request.method, url, attempts=tried) from error
                 self.pause(wait)
                 continue
             response = Response(raw, request, url)
@@ -426,8 +422,11 @@ class Transport:
         with self._lock:
             if self._sockets is not None:
                 self._sockets.abort()
-            for pools in self._pools.values():
-                pools.clear()
+            for manager in self._pools.values():
+                # clear() alone leaves it to the garbage collector.
+                for key in manager.pools.keys():  # noqa: SIM118 - it can't be iterated over
+                    manager.pools[key].close()
+                manager.clear()
 
 
 def _pieces(body: Body | None) -> Any:

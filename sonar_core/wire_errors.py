@@ -78,7 +78,7 @@ def cause_of(error: BaseException) -> str:
     """The innermost cause in a few words."""
     import errno
     import socket
-    from http.client import InvalidURL
+    from http.client import IncompleteRead, InvalidURL
 
     from urllib3 import exceptions as http
 
@@ -93,7 +93,7 @@ def cause_of(error: BaseException) -> str:
             return "the name does not resolve"
         if isinstance(cause, ConnectionRefusedError):
             return "connection refused"
-        if isinstance(cause, http.IncompleteRead):
+        if isinstance(cause, (http.IncompleteRead, IncompleteRead)):
             return "the body broke off"
         if isinstance(cause, http.ProxyError):
             return f"the proxy failed: {printable(str(chain[-1]))}"
@@ -101,8 +101,13 @@ def cause_of(error: BaseException) -> str:
             return "the connection broke"
         if isinstance(cause, (http.LocationValueError, InvalidURL)):
             return "the URL is malformed"  # their own words hold all of it, with what may be secret
+        if is_no_http(cause):
+            return f"not an HTTP answer: {_words(cause)}"
     last = chain[-1]
     if isinstance(last, OSError) and last.errno is not None:
         return (last.strerror or errno.errorcode.get(last.errno, "")).lower()
-    words = " ".join(printable(str(last)).split())[:200]
-    return f"not an HTTP answer: {words}" if is_no_http(last) else words
+    return _words(last)
+
+
+def _words(error: BaseException) -> str:
+    return printable(" ".join(str(error).split()))[:200]

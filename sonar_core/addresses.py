@@ -7,8 +7,15 @@ and one on loopback may name loopback. Link-local addresses (cloud metadata) are
 
 from __future__ import annotations
 
+import re
 import threading
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
+
+_OLD_FORM = re.compile(r"[0-9][0-9a-fA-FxX.]*")
 
 
 class Reach(IntEnum):
@@ -24,9 +31,8 @@ def reach(address: str) -> Reach:
     """The reach of an IP address, given as text (a zone id is ignored)."""
     import ipaddress
 
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
+    ip = _parse(address)
+    if ip is None:
         return Reach.NEVER
     if isinstance(ip, ipaddress.IPv6Address):
         # ::ffff:a.b.c.d, 64:ff9b::/96 (NAT64, RFC 6052) and 2002::/16 (6to4) carry an IPv4 address.
@@ -44,13 +50,24 @@ def reach(address: str) -> Reach:
 
 def is_literal(host: str) -> bool:
     """Whether a host is an IP address rather than a name."""
-    import ipaddress
+    return _parse(host.strip("[]")) is not None
 
+
+def _parse(text: str) -> IPv4Address | IPv6Address | None:
+    """An IP address, in the old forms too that resolvers take: 127.1, 0x7f.1, 0177.0.0.1, 2130706433."""
+    import ipaddress
+    import socket
+
+    text = text.partition("%")[0]
     try:
-        ipaddress.ip_address(host.strip("[]").partition("%")[0])
+        return ipaddress.ip_address(text)
     except ValueError:
-        return False
-    return True
+        if not _OLD_FORM.fullmatch(text):
+            return None
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(text))
+    except OSError:
+        return None
 
 
 class AddressRule:

@@ -75,35 +75,45 @@ def _tls_hint(error: Any) -> str | None:
 
 
 def cause_of(error: BaseException) -> str:
-    """The innermost cause in a few words."""
-    import errno
+    """The innermost cause in a few words, and whether it was the proxy's."""
+    from urllib3.exceptions import ProxyError
+
+    from .retries import causes
+
+    chain = causes(error)
+    at = "the proxy failed: " if any(isinstance(cause, ProxyError) for cause in chain) else ""
+    return at + next(filter(None, map(_known, chain)), _innermost(chain[-1]))
+
+
+def _known(cause: BaseException) -> str | None:
+    """Words for one of the usual causes."""
     import socket
     from http.client import IncompleteRead, InvalidURL
 
     from urllib3 import exceptions as http
 
     from .connections import AddressRefused
-    from .retries import causes, is_no_http
+    from .retries import is_no_http
 
-    chain = causes(error)
-    for cause in chain:
-        if isinstance(cause, AddressRefused):
+    match cause:
+        case AddressRefused():
             return f"refused: {cause}"
-        if isinstance(cause, socket.gaierror):
+        case socket.gaierror():
             return "the name does not resolve"
-        if isinstance(cause, ConnectionRefusedError):
+        case ConnectionRefusedError():
             return "connection refused"
-        if isinstance(cause, (http.IncompleteRead, IncompleteRead)):
+        case http.IncompleteRead() | IncompleteRead():
             return "the body broke off"
-        if isinstance(cause, http.ProxyError):
-            return f"the proxy failed: {printable(str(chain[-1]))}"
-        if isinstance(cause, (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)):
+        case ConnectionResetError() | ConnectionAbortedError() | BrokenPipeError():
             return "the connection broke"
-        if isinstance(cause, (http.LocationValueError, InvalidURL)):
+        case http.LocationValueError() | InvalidURL():
             return "the URL is malformed"  # their own words hold all of it, with what may be secret
-        if is_no_http(cause):
-            return f"not an HTTP answer: {_words(cause)}"
-    last = chain[-1]
+    return f"not an HTTP answer: {_words(cause)}" if is_no_http(cause) else None
+
+
+def _innermost(last: BaseException) -> str:
+    import errno
+
     if isinstance(last, OSError) and last.errno is not None:
         return (last.strerror or errno.errorcode.get(last.errno, "")).lower()
     return _words(last)

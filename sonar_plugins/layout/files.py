@@ -25,6 +25,7 @@ from sonar_core.content import Digest
 from sonar_core.errors import ContentError, Missing
 
 from .index import Index
+from .reading import Region
 
 LAYOUT = "oci-layout"
 LAYOUT_VERSION = b'{"imageLayoutVersion": "1.0.0"}'
@@ -71,12 +72,16 @@ class Files:
             raise ContentError(f"{self.path} is damaged: it has no {INDEX}")
         return Index.from_json(data, what=str(self.path / INDEX))
 
-    def open(self, digest: Digest) -> int:
-        """A descriptor of the file with that content. Raises Missing; ContentError for what is no regular file."""
+    def open(self, digest: Digest) -> Region:
+        """The file with that content. Raises Missing; ContentError for what is no regular file."""
         file = self._open(self.blob(digest))
         if file is None:
             raise Missing(f"{self.path} has no {digest}")
-        return file
+        return Region(file, 0, os.fstat(file).st_size)
+
+    def release(self, region: Region) -> None:
+        """Close the file."""
+        os.close(region.file)
 
     def size(self, digest: Digest) -> int | None:
         """The size of the content with that digest in bytes; None where it is not there."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from sonar_core.content import Descriptor, Digest
@@ -14,10 +12,8 @@ from sonar_core.quoting import quoted
 from sonar_core.stores import Blob, Incomplete, Name, Opening, Store, split_path
 
 from .files import Files
+from .reading import ReadableLayout
 from .receive import receive, write_all
-
-_BLOCK = 1024 * 1024
-_MANIFEST_BYTES = 4 * 1024 * 1024  # as for a manifest from a registry
 
 
 def open_layout(rest: str, opening: Opening) -> tuple[Store, Name]:
@@ -31,90 +27,17 @@ def open_layout(rest: str, opening: Opening) -> tuple[Store, Name]:
     return opening.shared(key, lambda: Layout(directory, create=opening.write)), name
 
 
-class Layout:
+class Layout(ReadableLayout):
     """The images in one directory. Thread-safe; several processes may write at the same time."""
-
-    verifies = True
-    full_names = False
 
     def __init__(self, path: Path | str, *, create: bool = False) -> None:
         self._files = Files(Path(path))
+        super().__init__(self._files, f"oci:{path}")
         self.key = f"oci:{self._files.path.resolve()}"
         if create:
             self._files.create()
         else:
             self._files.check()
-
-    def __str__(self) -> str:
-        return f"oci:{self._files.path}"
-
-    def full_name(self, tag: str) -> str:
-        """The tag: images in a layout have no other name."""
-        return tag
-
-    # ── reading ─────────────────────────────────────────────────────────────────────────────────────────
-
-    def resolve(self, name: Name) -> Descriptor:
-        """What a name stands for. A digest may also be that of a manifest inside of an index."""
-        index = self._files.index()
-        if isinstance(name, Digest) and index.find(name, what=str(self)) is None:
-            return self.manifest(name).descriptor()
-        found = index.resolve(name, what=str(self)).descriptor
-        return Descriptor(found.media_type, found.digest, found.size)
-
-    def manifest(self, name: Name) -> Manifest:
-        """The manifest of a name or a digest, verified."""
-        media_type = None
-        if not isinstance(name, Digest):
-            found = self.resolve(name)
-            name, media_type = found.digest, found.media_type
-        return Manifest.parse(self._read(name, _MANIFEST_BYTES), media_type, name)
-
-    def has_manifest(self, digest: Digest) -> bool:
-        """Whether it is there."""
-        return self._files.size(digest) is not None
-
-    def has_blob(self, blob: Descriptor) -> bool:
-        """Whether it is there with its size; its content was verified when it came."""
-        return self._files.size(blob.digest) == blob.size
-
-    def open_blob(self, blob: Descriptor, start: int = 0, stop: int | None = None) -> Generator[bytes, None, None]:
-        """The bytes of a blob. Raises Missing, ContentError where the file has another size."""
-        file = self._files.open(blob.digest)
-        try:
-            size = os.fstat(file).st_size
-            if size != blob.size:
-                raise ContentError(f"{self._files.blob(blob.digest)} has {size} bytes, not {blob.size}")
-            stop = size if stop is None else stop
-            while start < stop and (block := os.pread(file, min(_BLOCK, stop - start), start)):
-                start += len(block)
-                yield block
-        finally:
-            os.close(file)
-
-    def tags(self) -> Iterator[str]:
-        """The names of the images."""
-        return self._files.index().tags()
-
-    def referrers(self, digest: Digest) -> Iterator[Descriptor]:
-        """The manifests of the index whose `subject` this is."""
-        for found in dict.fromkeys(entry.descriptor.digest for entry in self._files.index().entries):
-            try:
-                manifest = self.manifest(found)
-            except (ContentError, Missing):
-                continue  # an entry of another kind, or one that is damaged: it is not about this image
-            if manifest.subject is not None and manifest.subject.digest == digest:
-                yield manifest.descriptor()
-
-    def _read(self, digest: Digest, limit: int) -> bytes:
-        file = self._files.open(digest)
-        with os.fdopen(file, "rb") as stream:
-            data = stream.read(limit + 1)
-        if len(data) > limit:
-            raise ContentError(f"{self._files.blob(digest)} is longer than the {limit} bytes that a manifest may have")
-        return data
-
-    # ── writing ─────────────────────────────────────────────────────────────────────────────────────────
 
     def put_blob(self, blob: Blob) -> None:
         """Take a blob in, verified."""

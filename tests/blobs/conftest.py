@@ -1,69 +1,7 @@
-"""Registries to talk to, and a Client that keeps a record of what it sent."""
+"""The fixtures of endpoint tests."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from tests.support.endpoints import connect, embedded, host, path, sonar
 
-import pytest
-
-from sonar_core.client import Client
-from sonar_core.exchange import Exchange
-from sonar_core.hookspecs import hookimpl
-from sonar_core.plugins import Plugins
-from sonar_core.settings import Settings
-from sonar_plugins.serve.server import EmbeddedRegistry
-
-if TYPE_CHECKING:
-    from tests.support.docker_registry import DockerRegistry
-
-
-class Recorder:
-    """A plugin that keeps the exchanges."""
-
-    def __init__(self) -> None:
-        self.exchanges: list[Exchange] = []
-
-    @hookimpl
-    def sonar_exchange(self, exchange: Exchange) -> None:
-        self.exchanges.append(exchange)
-
-    @property
-    def methods(self) -> list[str]:
-        return [exchange.method for exchange in self.exchanges]
-
-
-Connect = Callable[..., tuple[Client, Recorder]]
-
-
-@pytest.fixture
-def connect() -> Iterator[Connect]:
-    """Makes Clients with quick retries and a record: `client, record = connect("127.0.0.1:5000")`."""
-    with ExitStack() as stack:
-
-        def make(host: str, **options: float) -> tuple[Client, Recorder]:
-            record = Recorder()
-            plugins = Plugins.discover(only=("basic", "bearer", "blobs", "manifests", "referrers"))
-            plugins.register(record, "recorder")
-            settings = Settings(**{"timeout": 5.0, "backoff": 0.01, **options})  # type: ignore[arg-type]
-            return stack.enter_context(Client(host, settings=settings, plugins=plugins)), record
-
-        yield make
-
-
-@pytest.fixture(scope="session")
-def embedded() -> Iterator[EmbeddedRegistry]:
-    """One embedded registry for all tests. Use repositories named for the test."""
-    with EmbeddedRegistry() as registry:
-        yield registry
-
-
-@pytest.fixture(params=["embedded", "docker-registry"])
-def host(request: pytest.FixtureRequest) -> str:
-    """Each kind of registry in turn."""
-    if request.param == "embedded":
-        running: EmbeddedRegistry = request.getfixturevalue("embedded")
-        return running.host
-    real: DockerRegistry = request.getfixturevalue("shared_registry")
-    return real.host
+__all__ = ["connect", "embedded", "host", "path", "sonar"]

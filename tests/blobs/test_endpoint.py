@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -13,17 +12,11 @@ from sonar_core.sources import BytesSource
 from sonar_core.transport import BLOCK
 from sonar_plugins.blobs.endpoint import Blobs
 from sonar_plugins.serve.server import EmbeddedRegistry
-from tests.blobs.conftest import Connect
 from tests.blobs.cutter import Cutter
+from tests.support.endpoints import Connect
 from tests.support.images import noise
 
 MIB = 1024 * 1024
-
-
-@pytest.fixture
-def path() -> str:
-    """The path of a repository that nobody else uses."""
-    return f"tests/blobs/{uuid.uuid4().hex}"
 
 
 def put(blobs: Blobs, path: str, data: bytes, **options: object) -> Digest:

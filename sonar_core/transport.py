@@ -308,9 +308,12 @@ class Transport:
             except SonarError:
                 raise
             except Exception as error:
+                if self._closed.is_set():
+                    closed = f"{request.method} {redact_url(url)} failed: the client was closed"
+                    raise ConnectionFailed(closed, attempts=tried) from error
                 attempts = attempts.after_failure(error) if request.may_repeat or connect_failed(error) else None
                 wait = attempts.get_backoff_time() if attempts is not None else 0.0
-                if attempts is None or self._closed.is_set() or wait > budget.left():
+                if attempts is None or wait > budget.left():
                     raise transport_error(error, request.method, url, attempts=tried) from error
                 self.pause(wait)
                 continue

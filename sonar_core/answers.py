@@ -15,7 +15,7 @@ from .errors import (
     Unauthorized,
     Unsupported,
 )
-from .redaction import printable, redact_url
+from .redaction import printable, redact_url, without
 
 if TYPE_CHECKING:
     from .transport import Response
@@ -44,7 +44,8 @@ _TLS_HINTS = (
 def error_from(response: Response, *, hint: str | None = None) -> ResponseError:
     """The error that an answer means. Reads and closes it."""
     body = _body(response)
-    errors = _messages(body)
+    proofs = [value.rpartition(" ")[2] for value in response.request.private.values()]
+    errors = _messages(body, proofs)
     kind = _CLASSES.get(response.status, ResponseError)
     if kind is ResponseError and any(error.code == "UNSUPPORTED" for error in errors):
         kind = Unsupported
@@ -85,7 +86,7 @@ def _body(response: Response) -> bytes:
         response.close()
 
 
-def _messages(body: bytes) -> tuple[RegistryMessage, ...]:
+def _messages(body: bytes, secrets: list[str]) -> tuple[RegistryMessage, ...]:
     try:
         document = json.loads(body) if body else None
     except (ValueError, RecursionError):
@@ -93,16 +94,17 @@ def _messages(body: bytes) -> tuple[RegistryMessage, ...]:
     entries = document.get("errors") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         return ()
+    names = ("code", "message", "detail")
     return tuple(
-        RegistryMessage(_text(entry.get("code")), _text(entry.get("message")), _text(entry.get("detail")))
+        RegistryMessage(*(_text(entry.get(name), secrets) for name in names))
         for entry in entries[:5]
         if isinstance(entry, dict)
     )
 
 
-def _text(value: object) -> str:
+def _text(value: object, secrets: list[str]) -> str:
     """A text of the registry's, safe to show: in one line, without escapes, not longer than a line or two."""
     if value is None:
         return ""
     words = value if isinstance(value, str) else json.dumps(value)
-    return printable(words)[:_SHOWN]
+    return printable(without(words, secrets))[:_SHOWN]

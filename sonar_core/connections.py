@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import logging
 import os
 import socket
 import ssl
@@ -32,6 +33,7 @@ from urllib3.exceptions import (
 
 from .addresses import Reach, is_literal, reach
 from .errors import SettingsError
+from .redaction import redact_url
 from .tls import Contexts
 
 if TYPE_CHECKING:
@@ -41,6 +43,18 @@ if TYPE_CHECKING:
 
 SLOWEST = 1024  # bytes a second; a body below this for as long as the time limit counts as stopped
 _READ_AHEAD = 64 * 1024
+
+
+class _WithoutQueries(logging.Filter):
+    """urllib3 writes whole URLs into its debug log, and a signed one is a secret."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        record.args = tuple(redact_url(each) if isinstance(each, str) and "?" in each else each for each in arguments)
+        return True
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_WithoutQueries())
 
 
 class AddressRefused(OSError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from urllib.parse import quote, unquote, urlsplit
 
 # Query parameters whose values are known to hold no secret (distribution-spec, docker token flow).
@@ -44,6 +45,13 @@ def _redact_parameter(parameter: str) -> str:
     if name in _PLAIN:
         return f"{name}={quote(unquote(value), safe='/:@,*._-')}"
     return f"{name[:40]}{equals}…" if equals else "…"
+
+
+def without(text: str, secrets: Iterable[str]) -> str:
+    """`text` with each of `secrets` shown as `…`: a server may repeat what it was told."""
+    for secret in secrets:
+        text = text.replace(secret, "…") if secret else text
+    return text
 
 
 def printable(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
+from base64 import b64encode
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,10 @@ from urllib.parse import urlsplit
 
 from sonar_core import strict_json
 from sonar_core.errors import AuthError, ContentError
-from sonar_core.redaction import printable
+from sonar_core.redaction import printable, without
 
 if TYPE_CHECKING:
-    from sonar_core.auth_types import AuthContext, TokenAnswer
+    from sonar_core.auth_types import AuthContext, Credentials, TokenAnswer
 
 LIFE = 60.0  # seconds, where the answer does not say (distribution, "Token Response Fields")
 
@@ -115,7 +116,12 @@ def _reason(answer: TokenAnswer, context: AuthContext) -> str:
     source = first if isinstance(first, dict) else document
     words = [source.get(name) for name in ("code", "message", "error", "error_description", "details")]
     text = ": ".join(dict.fromkeys(word for word in words if isinstance(word, str) and word))
-    who = context.credentials
-    for secret in (who.password, who.identity_token) if who else ():
-        text = text.replace(secret, "…") if secret else text
+    if context.credentials is not None:
+        text = without(text, _secrets(context.credentials))
     return f": {printable(text)[:200]}" if text else ""
+
+
+def _secrets(who: Credentials) -> list[str]:
+    """What was sent in secret, also as Basic spells it."""
+    secrets = [secret for secret in (who.password, who.identity_token) if secret]
+    return secrets + [b64encode(f"{who.username}:{secret}".encode()).decode() for secret in secrets]

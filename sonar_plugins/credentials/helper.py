@@ -93,7 +93,7 @@ class _Done:
 
 def _run(name: str, action: str, data: bytes, seconds: float, named_by: str) -> _Done:
     if not _NAME.fullmatch(name):
-        raise AuthError(f"{named_by} names a credential helper that can't be one: {name[:80]!r}")
+        raise AuthError(f"{named_by} names a credential helper with other characters than A-Z a-z 0-9 . _ -")
     program = shutil.which(f"docker-credential-{name}")
     if program is None:
         _fail(name, named_by, "is not installed")

@@ -65,10 +65,13 @@ def test_the_first_tag_is_shown_before_the_last_page_is_asked_for() -> None:
         fill(registry.host, "many/tags", content.manifests[name])
         process = tag_ls(f"{registry.host}/many/tags")
         assert process.stdout is not None
-        first = process.stdout.readline()
-        shown.set()
-        rest, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (0, "")
+        assert process.stderr is not None
+        with process, process.stdout as output, process.stderr as errors:
+            first = output.readline()
+            shown.set()
+            rest = output.read()
+            assert errors.read() == ""
+    assert process.returncode == 0
     assert (first + rest).split() == sorted(NAMES)
     assert len(asked) == 3
     assert in_time == [True]

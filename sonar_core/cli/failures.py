@@ -8,15 +8,15 @@ import sys
 from sonar_core.errors import SonarError
 from sonar_core.redaction import printable
 
+from . import output
+
 INTERRUPTED = 130
 
 
 def exit_code_for(error: BaseException) -> int:
     """Tell the user of `error` and return the exit code. A traceback is shown with `SONAR_DEBUG=1` only."""
     if isinstance(error, BrokenPipeError):
-        from .main import silence_stdout
-
-        silence_stdout()
+        output.silence()
         return 0
     if os.environ.get("SONAR_DEBUG", "") not in ("", "0"):
         import traceback

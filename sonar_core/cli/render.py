@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import string
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from sonar_core.errors import UsageError
 from sonar_core.plain import to_plain
 from sonar_core.redaction import printable, printable_lines
 
+from . import output
 from .options import Common
 
 _BLOCK_ENCODERS = (str, bytes, Mapping)
@@ -23,21 +23,20 @@ class Renderer:
 
     def __init__(self, common: Common, text: Callable[[Any], str] | None = None) -> None:
         self._json = common.output == "json"
-        self._template = None if common.format is None else _unescape(common.format)
+        self._template = None if common.format is None else _checked(common.format)
         self._text = text
 
     def show(self, result: Any) -> None:
         """Show what a command returned. JSON is shown when all of it is there, lines as they come."""
         if isinstance(result, Raw):
-            _write_bytes(result.blocks)
+            output.write_bytes(result.blocks)
         elif self._json:
             if result is not None:
                 plain = [to_plain(item) for item in result] if _is_list(result) else to_plain(result)
-                sys.stdout.write(json.dumps(plain, indent=2) + "\n")
+                output.write(json.dumps(plain, indent=2) + "\n")
         elif result is not None:
             for item in result if _is_list(result) else (result,):
-                sys.stdout.write(self._line(item) + "\n")
-                sys.stdout.flush()
+                output.write(self._line(item) + "\n")
 
     def _line(self, item: Any) -> str:
         if self._template is not None:
@@ -68,13 +67,6 @@ def _value(value: Any) -> str:
     return printable(json.dumps(value, ensure_ascii=False))
 
 
-def _write_bytes(blocks: Iterable[bytes]) -> None:
-    sys.stdout.flush()
-    for block in blocks:
-        sys.stdout.buffer.write(block)
-    sys.stdout.buffer.flush()
-
-
 class _Fields(string.Formatter):
     """`{config.labels.name}` reads keys and positions of plain data, and nothing else."""
 
@@ -88,7 +80,8 @@ class _Fields(string.Formatter):
             else:
                 known = ", ".join(value) if isinstance(value, dict) else "none here"
                 raise UsageError(f"--format: there is no field {field_name!r}", hint=f"there are: {known}")
-        return (value if isinstance(value, (str, int, float)) else json.dumps(value)), field_name
+        plain = isinstance(value, (str, int, float)) and not isinstance(value, bool)
+        return (value if plain else json.dumps(value)), field_name
 
 
 def _fill(template: str, item: Any) -> str:
@@ -99,5 +92,11 @@ def _fill(template: str, item: Any) -> str:
         raise UsageError(f"--format: {error}") from error
 
 
-def _unescape(template: str) -> str:
-    return template.replace("\\t", "\t").replace("\\n", "\n")
+def _checked(template: str) -> str:
+    """The template with its escapes. Raises UsageError where its braces do not match, before anything is sent."""
+    template = template.replace("\\t", "\t").replace("\\n", "\n")
+    try:
+        list(_Fields().parse(template))
+    except ValueError as error:
+        raise UsageError(f"--format: {error}") from error
+    return template

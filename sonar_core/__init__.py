@@ -17,6 +17,7 @@ from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .auth_types import AuthContext as AuthContext
+    from .auth_types import AuthFlow as AuthFlow
     from .auth_types import Credentials as Credentials
     from .auth_types import Grant as Grant
     from .auth_types import TokenAnswer as TokenAnswer
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
     from .settings import Settings as Settings
 
 _HOMES = {
-    "auth_types": ("AuthContext", "Credentials", "Grant", "TokenAnswer", "TokenRequest"),
+    "auth_types": ("AuthContext", "AuthFlow", "Credentials", "Grant", "TokenAnswer", "TokenRequest"),
     "client": ("Client",),
     "command": ("Connect",),
     "content": ("Descriptor", "Digest"),

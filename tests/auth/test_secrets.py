@@ -10,7 +10,7 @@ import base64
 import logging
 import os
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -99,9 +99,7 @@ def test_a_signed_address_is_shown_without_its_query(loud: Sonar, origins: Calla
     registry, storage = origins(), origins()
     for answer in (Answer(403), Answer(raw=b"", then="reset"), HTML, Answer(302, {"Location": "ftp://x?" + signature})):
         storage.default = answer
-        registry.default = Answer(
-            307, {"Location": f"{storage.url}/x?X-Amz-Signature={signature}#{signature}"}
-        )
+        registry.default = Answer(307, {"Location": f"{storage.url}/x?X-Amz-Signature={signature}#{signature}"})
         loud("tag", "ls", f"{registry.host}/a", "-v", code=None)
     assert storage.requests
 

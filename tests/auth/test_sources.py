@@ -16,7 +16,8 @@ from sonar_core.reference import Registry, Repository
 from sonar_core.settings import Settings
 from sonar_plugins.credentials.podman import auth_files
 
-SOURCES = ("credentials-docker", "credentials-environment", "credentials-netrc", "credentials-podman")
+ORDER = ("environment", "docker", "podman", "netrc")
+SOURCES = tuple(f"credentials-{name}" for name in ORDER)
 VARIABLES = (
     "DOCKER_CONFIG",
     "NETRC",
@@ -282,11 +283,10 @@ def test_the_order_and_leaving_sources_out(home: Path, monkeypatch: pytest.Monke
     logins(home / ".docker/config.json", **{"r.example": "docker:p"})
     logins(home / "run/containers/auth.json", **{"r.example": "podman:p"})
     write(home / ".netrc", "machine r.example login netrc password p")
-    order = ("environment", "docker", "podman", "netrc")
-    for count in range(len(order)):
-        disabled = tuple(f"credentials-{name}" for name in order[:count])
-        assert who("r.example", disabled=disabled) == f"{order[count]}:p"
-    monkeypatch.setenv("SONAR_DISABLE_PLUGINS", ",".join(f"credentials-{name}" for name in order[:3]))
+    for count in range(len(ORDER)):
+        disabled = tuple(f"credentials-{name}" for name in ORDER[:count])
+        assert who("r.example", disabled=disabled) == f"{ORDER[count]}:p"
+    monkeypatch.setenv("SONAR_DISABLE_PLUGINS", ",".join(f"credentials-{name}" for name in ORDER[:3]))
     assert who("r.example") == "netrc:p"
     monkeypatch.setenv("SONAR_DISABLE_PLUGINS", ",".join(SOURCES))
     assert who("r.example") is None

@@ -76,6 +76,8 @@ class _Timed(io.RawIOBase):
         self._raw = sock.makefile("rb", buffering=0)
         self._limit = limit
         self.deadline: float | None = time.monotonic() + (sock.gettimeout() or limit)
+        #: What broke the body. The call that met it said that it had ended; calls after that raise it.
+        self.failure: OSError | None = None
         self._waited = 0.0
         self._got = 0
 
@@ -83,22 +85,36 @@ class _Timed(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        started = time.monotonic()
         if self.deadline is not None:
-            left = self.deadline - started
-            if left <= 0:
-                raise TimeoutError("it did not end in time")
-            self._sock.settimeout(left)
+            return self._read_in_time(buffer, self.deadline)
+        if self.failure is not None:
+            raise self.failure
+        try:
+            return self._read_body(buffer)
+        except OSError as error:
+            # It looks like an end at first: whoever reads a large piece would lose what had come of it.
+            self.failure = error
+            return 0
+
+    def _read_in_time(self, buffer: Any, deadline: float) -> int | None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("it did not end in time")
+        self._sock.settimeout(left)
         count = self._raw.readinto(buffer)
-        if self.deadline is not None and count == 0:
+        if count == 0:
             raise ConnectionResetError("it ended within the headers")  # http.client would take them for complete
-        if self.deadline is None:
-            self._waited += time.monotonic() - started
-            self._got += count or 0
-            if self._waited >= self._limit:
-                if count and self._got < SLOWEST * self._waited:
-                    raise BodyDrips("the body drips")
-                self._waited, self._got = 0.0, 0
+        return cast("int | None", count)
+
+    def _read_body(self, buffer: Any) -> int | None:
+        started = time.monotonic()
+        count = self._raw.readinto(buffer)
+        self._waited += time.monotonic() - started
+        self._got += count or 0
+        if self._waited >= self._limit:
+            if count and self._got < SLOWEST * self._waited:
+                raise BodyDrips("the body drips")
+            self._waited, self._got = 0.0, 0
         return cast("int | None", count)
 
     def start_body(self) -> None:
@@ -135,6 +151,11 @@ class _Answer(http.client.HTTPResponse):
     def begin(self) -> None:
         super().begin()
         self._timed.start_body()
+
+    @property
+    def failure(self) -> OSError | None:
+        """What broke the body, if anything did: its end is no end then."""
+        return self._timed.failure
 
     def hurry(self) -> None:
         """Nobody wants the body: what has not come in a tenth of the time limit need not come."""

@@ -118,6 +118,7 @@ class Response:
 
     def __init__(self, raw: Any, request: Request, url: str) -> None:
         self._raw = raw
+        self._answer = raw._original_response  # ours, see `connections`; urllib3 lets go of it at the end
         self.request = request
         self.url = url
         self.status: int = raw.status
@@ -151,19 +152,18 @@ class Response:
         """
         if self._failure is not None:
             raise self._failure
+        # http.client drops what had come of a chunk that breaks, so chunks are taken as they come.
+        read = self._raw.read1 if self._raw.chunked else self._raw.read
         pieces: list[bytes] = []
         missing = size
         while missing:
+            cause: Exception | None = None
             try:
-                # read() would lose what came before a failure; read1() gives it out as it comes.
-                piece = self._raw.read1(missing, decode_content=False)
+                piece = read(missing, decode_content=False)
             except Exception as error:
-                self.close()
-                self._failure = transport_error(error, self.request.method, self.url, reading=True)
-                if not pieces:
-                    raise self._failure from error
-                break
+                piece, cause = b"", error
             if not piece:
+                self._fail(self._answer.failure or cause)
                 break
             pieces.append(piece)
             missing -= len(piece)

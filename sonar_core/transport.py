@@ -167,7 +167,16 @@ class Response:
                 break
             pieces.append(piece)
             missing -= len(piece)
+        if self._failure is not None and not pieces:
+            raise self._failure
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _fail(self, cause: Exception | None) -> None:
+        """Remember what broke the body, for the next call."""
+        if cause is not None:
+            self.close()
+            self._failure = transport_error(cause, self.request.method, self.url, reading=True)
+            self._failure.__cause__ = cause
 
     def blocks(self, size: int = BLOCK) -> Iterator[bytes]:
         """The body in pieces of at most `size` bytes. Closes when it is through."""

@@ -86,6 +86,7 @@ class Authenticator:
         self._kept: dict[Credentials | None, list[_Kept]] = {}
         self._wider: dict[frozenset[str], frozenset[str]] = {}
         self._refused: set[frozenset[str]] = set()
+        self._proved: set[Credentials] = set()
 
     @property
     def challenges(self) -> tuple[Challenge, ...]:
@@ -131,11 +132,29 @@ class Authenticator:
             return self._possible(scopes)
         changed = _kinds(known) != _kinds(self._challenges)
         widened = self._widen(challenges, scopes)
-        return self._drop(scopes, sent, anyway=changed or widened)
+        return self._drop(scopes, sent, anyway=changed or widened) or self._renew(scopes)
 
     def accepted(self, scopes: frozenset[str]) -> None:
         """Take in that the headers for `scopes` were good: a later refusal is worth another token."""
         self._refused.discard(scopes)
+        who = self.credentials(self._wider.get(scopes, scopes))
+        if who is not None:
+            self._proved.add(who)
+
+    def _renew(self, scopes: frozenset[str]) -> bool:
+        """Ask the sources again who the user is. True where they say something new.
+
+        Only for credentials that were good before: the passwords that clouds and vaults give run out.
+        """
+        scopes = self._wider.get(scopes, scopes)
+        path = _repository_path(scopes)
+        with self._lock:
+            known = self._credentials.get(path)
+            if known is None or known not in self._proved:
+                return False
+            self._proved.discard(known)
+            del self._credentials[path]
+            return self.credentials(scopes) != known
 
     def _possible(self, scopes: frozenset[str]) -> bool:
         """Whether there is anything to answer with."""
@@ -182,19 +201,27 @@ class Authenticator:
 
     def _grant(self, scopes: frozenset[str]) -> Grant:
         scopes = self._wider.get(scopes, scopes)
-        credentials = self.credentials(sorted(scopes))
+        credentials = self.credentials(scopes)
         found = self._find(credentials, scopes)
         if found is not None:
             return found
         with self._lock:
             flight = self._flights.setdefault((credentials, scopes), threading.Lock())
         with flight:
-            return self._find(credentials, scopes) or self._obtain(credentials, scopes)
+            found = self._find(credentials, scopes)
+            if found is not None:
+                return found
+            try:
+                return self._obtain(credentials, scopes)
+            except AuthError:
+                if not self._renew(scopes):
+                    raise
+        return self._grant(scopes)
 
     def _find(self, credentials: Credentials | None, scopes: frozenset[str]) -> Grant | None:
         now = time.monotonic()
         with self._lock:
-            for kept in self._kept.get(credentials, ()):
+            for kept in reversed(self._kept.get(credentials, [])):  # the newest is the likeliest
                 if kept.covers(scopes, now):
                     return kept.grant
         return None

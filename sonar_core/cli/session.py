@@ -49,7 +49,7 @@ class Session:
         chosen = {name: getattr(common, name) for name in options.SETTINGS}
         self._settings = Settings.load(common.config).with_options(**chosen)
         if common.verbose:
-            plugins.register(_Verbose(), "verbose", distribution="sonar")
+            plugins.register(_Verbose(), "--verbose", distribution="sonar")
 
     def provide(self, kind: type) -> Any:
         """What a parameter annotated with `kind` gets."""

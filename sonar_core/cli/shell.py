@@ -40,7 +40,7 @@ class SonarCommand(typer.core.TyperCommand):
         for title, records in (("Arguments and options", own), ("Common options", common)):
             if records:
                 with formatter.section(title):
-                    formatter.write_dl(records)
+                    formatter.write_dl(records, col_max=min(30, formatter.width // 2))
 
 
 class Shell:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _EPILOG = "Each command has --help. Plugins add commands: `sonar plugin ls` shows what is installed."
-_HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
+# Help is laid out for at least 50 columns, unless the terminal says that it has fewer.
+_COLUMNS = get_terminal_size().columns
+_HELP: dict[str, Any] = {
+    "help_option_names": ["-h", "--help"],
+    "terminal_width": _COLUMNS - 1 if _COLUMNS < 52 else None,
+}
 
 
 class Group(typer.core.TyperGroup):

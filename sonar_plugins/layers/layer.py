@@ -135,8 +135,8 @@ class Layer(Files):
     def _hard_link(self, path: bytes, entry: Entry) -> bytes:
         """The entry that a hard link names: it is one file with two names, so all else is the target's."""
         target = self.target(entry)
-        if target in (path, ROOT):
-            raise ContentError(f"{show(path)} is a hard link to itself or to the root")
+        if target == ROOT or (target + b"/").startswith(path + b"/"):  # the entry replaces what lies at its path
+            raise ContentError(f"{show(path)} is a hard link to itself, to what lies in it, or to the root")
         packed = self.packed(target)
         if packed is None:
             return pack(entry._replace(target=target))

@@ -26,16 +26,11 @@ class Mask:
 
     def shows(self, path: bytes) -> bool:
         """Whether a file, link or device that the next layer has at `path` is seen."""
-        parent, _, name = path.rpartition(b"/")
-        return not (path in self._directories or name in self._covered.get(parent, ()) or self._blocks(parent))
+        return not (path in self._directories or self._covers(path))
 
     def shows_directory(self, path: bytes) -> bool:
         """Whether the owner and mode that the next layer gives the directory `path` are seen."""
-        return not (self._directories.get(path, False) or self._blocks(path))
-
-    def has_directory(self, path: bytes) -> bool:
-        """Whether a layer above has a directory at `path`."""
-        return path in self._directories
+        return not (self._directories.get(path, False) or self._covers(path))
 
     def add(self, layer: Layer) -> None:
         """Hide also what this layer hides."""
@@ -54,13 +49,16 @@ class Mask:
         self._opaque |= layer.opaque
         self._blocked.clear()
 
+    def _covers(self, path: bytes) -> bool:
+        """Whether nothing at `path` is seen, not even merged with a directory of a higher layer."""
+        if path == ROOT:
+            return False
+        parent, _, name = path.rpartition(b"/")
+        return name in self._covered.get(parent, ()) or self._blocks(parent)
+
     def _blocks(self, directory: bytes) -> bool:
         """Whether nothing that the next layer has in `directory` is seen."""
         blocked = self._blocked.get(directory)
         if blocked is None:
-            blocked = directory in self._opaque
-            if not blocked and directory != ROOT:
-                parent, _, name = directory.rpartition(b"/")
-                blocked = name in self._covered.get(parent, ()) or self._blocks(parent)
-            self._blocked[directory] = blocked
+            blocked = self._blocked[directory] = directory in self._opaque or self._covers(directory)
         return blocked

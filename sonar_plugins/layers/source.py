@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sonar_core.errors import ContentError, IntegrityError, SonarError
+from sonar_core.errors import ContentError, SonarError
+from sonar_core.hashing import verified
 
 from .ahead import read_ahead
 from .decompress import decompress
@@ -54,7 +55,7 @@ def opened(source: LayerSource, index: int, budget: Budget) -> Iterator[TarReade
     with named_errors(source, index), source.open() as blocks:
         pieces = _readable(decompress(blocks, source.media_type), source.name)
         if source.diff_id is not None:
-            pieces = _verified(pieces, source.diff_id, source.name)
+            pieces = verified(pieces, source.diff_id, what=f"layer {source.name} unpacks to something else:")
         with read_ahead(pieces) as ahead:
             yield TarReader(ahead, layer=index, budget=budget)
 
@@ -76,17 +77,6 @@ def _readable(pieces: Iterable[bytes], name: str) -> Iterator[bytes]:
         yield from pieces
     except OSError as error:
         raise SonarError(f"layer {name} can't be read: {error.strerror or error}") from error
-
-
-def _verified(pieces: Iterable[bytes], diff_id: Digest, name: str) -> Iterator[bytes]:
-    hasher = diff_id.hasher()
-    for piece in pieces:
-        hasher.update(piece)
-        yield piece
-    if hasher.hexdigest() != diff_id.hex:
-        raise IntegrityError(
-            f"layer {name} unpacks to {diff_id.algorithm}:{hasher.hexdigest()}, its diff ID is {diff_id}"
-        )
 
 
 def read_layer(source: LayerSource, index: int, budget: Budget, *, digests: bool = False) -> Layer:

@@ -95,7 +95,8 @@ class _Unpacking:
         self._sink = sink
         self._selection = selection
         self._mask = Mask()
-        self._links_below: list[tuple[bytes, bytes]] = []  # names for files of layers that are still to come
+        self._links_below: list[tuple[bytes, bytes, bool]] = []
+        """Hard links whose target is in a layer still to come: path, target, whether the path is seen."""
         self._layer = Layer()
 
     def read(self, source: LayerSource, index: int, budget: Budget) -> None:
@@ -123,8 +124,8 @@ class _Unpacking:
 
     def check(self) -> None:
         """Raise ContentError for a hard link to nothing."""
-        for path, target in self._links_below:
-            raise ContentError(f"{show(path)} is a hard link to {show(target)}, which is no file")
+        for path, target, _ in self._links_below:
+            raise _no_target(path, target)
 
     def _shows(self, path: bytes) -> bool:
         return self._mask.shows(path) and self._selection.has(path)
@@ -148,17 +149,17 @@ class _Unpacking:
     def _link_to(self, layer: Layer) -> None:
         """Look in this layer for what hard links of higher ones name."""
         waiting, self._links_below = self._links_below, []
-        for path, target in waiting:
+        for path, target, shown in waiting:
             packed = layer.packed(target)
             if packed is None and not layer.hides(target):
-                self._links_below.append((path, target))
+                self._links_below.append((path, target, shown))
             elif packed is None or packed[0] == DIRECTORY:
-                raise ContentError(f"{show(path)} is a hard link to {show(target)}, which is no file")
+                raise _no_target(path, target)
             elif packed[0] == HARDLINK:
-                self._links_below.append((path, layer.links_below[target]))
-            else:
+                self._links_below.append((path, layer.links_below[target], shown))
+            elif shown:
                 self._link(path, target, packed)
-        self._links_below += [(path, target) for path, target in layer.links_below.items() if self._shows(path)]
+        self._links_below += [(path, target, self._shows(path)) for path, target in layer.links_below.items()]
 
     def _drop(self, entry: Entry) -> None:
         """A later entry of the same layer replaces this one."""
@@ -166,7 +167,7 @@ class _Unpacking:
         if entry.path in wanted:
             wanted.remove(entry.path)
         elif entry.kind is Kind.DIRECTORY:
-            if not self._mask.has_directory(entry.path):
+            if self._mask.shows(entry.path):  # no higher layer has anything in it
                 self._sink.drop(entry)
         elif entry.kind is not Kind.HARDLINK and self._shows(entry.path):
             self._sink.drop(entry)
@@ -184,3 +185,7 @@ def _read_again(source: LayerSource, index: int, budget: Budget, wanted: dict[in
                 sink.file(entry._replace(path=first), archive.content())
                 for path in others:
                     sink.link(path, first)
+
+
+def _no_target(path: bytes, target: bytes) -> ContentError:
+    return ContentError(f"{show(path)} is a hard link to {show(target)}, which is no file")

@@ -127,8 +127,7 @@ class Authenticator:
         elif not known and not self._ask_base():
             return False
         if not sent:
-            if not scopes:
-                self._widen(challenges, scopes)  # the caller does not know what it needs, the registry does
+            # Its scope is not believed yet: GHCR's for `/v2/` names a repository that does not exist.
             return self._possible(scopes)
         changed = _kinds(known) != _kinds(self._challenges)
         widened = self._widen(challenges, scopes)

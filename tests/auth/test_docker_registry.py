@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -273,8 +272,9 @@ def test_a_client_that_keeps_failing_asks_for_two_tokens(
 
 
 def test_scopes_that_are_not_given_are_learned_from_the_challenge(
-    docker_registry: Callable[..., DockerRegistry], token_server: Callable[..., TokenServer], tmp_path: Path
+    docker_registry: Callable[..., DockerRegistry], token_server: Callable[..., TokenServer]
 ) -> None:
+    """Not from the first one: GHCR's for `/v2/` names a repository that does not exist."""
     tokens = token_server(users={"alice": "pw"})
     registry = docker_registry(token=tokens)
     push(
@@ -286,7 +286,7 @@ def test_scopes_that_are_not_given_are_learned_from_the_challenge(
     )
     with Client(registry.host, settings=Settings(), plugins=Plugins.discover(only=("bearer",))) as client:
         assert client.get_json("a/b/tags/list")["tags"] == ["v1"]
-    assert [request.query["scope"] for request in tokens.origin.requests] == [["repository:a/b:pull"]]
+    assert [request.query.get("scope") for request in tokens.origin.requests] == [None, ["repository:a/b:pull"]]
 
 
 def test_without_its_scheme_the_error_says_which_is_missing(

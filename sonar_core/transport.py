@@ -13,8 +13,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from .addresses import AddressRule, is_literal
@@ -42,8 +43,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(NamedTuple):
     """Scheme, host and port: what credentials are kept by (RFC 6454)."""
 
     scheme: str
@@ -53,12 +53,14 @@ class Origin:
     @classmethod
     def of(cls, url: str) -> Origin:
         """The origin of an absolute http or https URL. Raises ProtocolError for any other."""
-        parts = split_url(url)
-        return cls(parts.scheme, (parts.hostname or "").lower(), parts.port or _default_port(parts.scheme))
+        return _origin(url)
 
 
-def _default_port(scheme: str) -> int:
-    return 443 if scheme == "https" else 80
+@lru_cache(maxsize=256)  # one request asks for it again and again
+def _origin(url: str) -> Origin:
+    parts = split_url(url)
+    default = 443 if parts.scheme == "https" else 80
+    return Origin(parts.scheme, (parts.hostname or "").lower(), parts.port or default)
 
 
 def split_url(url: str) -> SplitResult:
@@ -265,7 +267,8 @@ class Transport:
         self._user_agent = user_agent
         self._observe = observe
         self._lock = threading.Lock()
-        self._pools: dict[str | None, Any] = {}
+        self._pools: dict[str | None, Any] = {}  # by proxy
+        self._ways: dict[Origin, Any] = {}  # which of them leads to an origin
         self._sockets: Sockets | None = None
         self._closed = threading.Event()
         self._next_slot = 0.0
@@ -406,15 +409,17 @@ class Transport:
         from .connections import Sockets, make_pools, proxy_for
 
         origin = Origin.of(url)
-        proxy = proxy_for(origin.scheme, f"{origin.host}:{origin.port}")
         with self._lock:
             if self._closed.is_set():
                 raise ConnectionFailed("the client is closed")
             if self._sockets is None:
                 self._sockets = Sockets()
-            if proxy not in self._pools:
-                self._pools[proxy] = make_pools(self._settings, self._home, self._rule, self._sockets, proxy)
-            return self._pools[proxy]
+            if origin not in self._ways:
+                proxy = proxy_for(origin.scheme, f"{origin.host}:{origin.port}")
+                if proxy not in self._pools:
+                    self._pools[proxy] = make_pools(self._settings, self._home, self._rule, self._sockets, proxy)
+                self._ways[origin] = self._pools[proxy]
+            return self._ways[origin]
 
     def _pace(self) -> float:
         """Wait for this request's turn, where there is a rate to keep to; returns for how long, in seconds."""

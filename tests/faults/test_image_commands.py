@@ -182,6 +182,14 @@ def test_a_manifest_put_answered_with_another_digest(sonar: Program, scripted: O
     push(sonar, scripted, layout).failed("digest", code=5)
 
 
+def test_a_manifest_put_answered_with_a_page_of_html(sonar: Program, scripted: Origin, layout: Path) -> None:
+    """T8: "An HTML page with status 200 where JSON belongs": a push that met a log-in page at its end has failed."""
+    Uploads(scripted, "a")
+    page = Answer(200, {"Content-Type": "text/html"}, b"<html><title>Sign in</title></html>")
+    scripted.on("PUT", "/v2/a/manifests/v1", page)
+    push(sonar, scripted, layout).failed("HTML")
+
+
 @pytest.mark.parametrize("status", [202, 401, 403, 404, 405])
 def test_a_mount_that_is_refused(sonar: Program, scripted: Origin, status: int) -> None:
     """B3: "Mount refused in any way (202, 401, 403, 404, 405) → plain upload", in a copy inside of a registry."""

@@ -394,3 +394,12 @@ def test_a_slow_reader_of_an_upload(scripted: Origin, uploads: Uploads) -> None:
     settings = Settings(timeout=0.5, backoff=0.01, attempts=2)
     with Client(scripted.host, settings=settings) as client, pytest.raises(SonarError):
         put(client, data=big)
+
+
+@pytest.mark.parametrize("status", [200, 201])
+def test_a_page_of_html_is_no_stored_blob(client: Client, scripted: Origin, uploads: Uploads, status: int) -> None:
+    """T8: "An HTML page with status 200 where JSON belongs": a log-in page in answer to a PUT stored nothing."""
+    page = Answer(status, {"Content-Type": "text/html"}, b"<html><title>Sign in</title></html>")
+    scripted.on("PUT", uploads.sessions, page)
+    with pytest.raises(SonarError):
+        put(client)

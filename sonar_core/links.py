@@ -6,14 +6,16 @@ import re
 from collections.abc import Iterable
 
 _LINK = re.compile(r"<([^<>]*)>((?:[^,<\"]|\"(?:[^\"\\]|\\.)*\")*)")
-_REL = re.compile(r";\s*rel\s*=\s*(?:\"([^\"]*)\"|([^\s;,\"]+))", re.IGNORECASE)
+_PARAMETER = re.compile(r";\s*([^\s=;,\"]+)\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s;,\"]*))")
 
 
 def next_link(headers: Iterable[str]) -> str | None:
     """The target whose `rel` is `next`, quoted or not, in the values of one or more `Link` headers."""
     for header in headers:
         for target, parameters in _LINK.findall(header[: 64 * 1024]):
-            found = _REL.search(parameters)
-            if found and "next" in (found[1] or found[2] or "").lower().split():
-                return str(target).strip()
+            for name, quoted, bare in _PARAMETER.findall(parameters):
+                if name.lower() == "rel":  # the first counts (RFC 8288, section 3.3)
+                    if "next" in (quoted or bare).lower().split():
+                        return str(target).strip()
+                    break
     return None

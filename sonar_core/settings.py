@@ -129,10 +129,15 @@ def _metadata(name: str) -> Mapping[str, Any]:
 def _config_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
     named = path or (Path(environ["SONAR_CONFIG"]) if environ.get("SONAR_CONFIG") else None)
     if named is not None:
-        return named.expanduser()
-    home = environ.get("XDG_CONFIG_HOME") or str(Path(environ.get("HOME", "~")).expanduser() / ".config")
+        return _expanded(named)
+    home = environ.get("XDG_CONFIG_HOME") or str(_expanded(environ.get("HOME", "~")) / ".config")
     usual = Path(home) / "sonar" / "config.toml"
     return usual if usual.is_file() else None
+
+
+def _expanded(path: str | Path) -> Path:
+    """`path` with its `~` put in; as it is where there is no such home (in a container, say). Raises TypeError."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises RuntimeError there
 
 
 def _from_file(settings: Settings, path: Path) -> Settings:
@@ -177,7 +182,7 @@ def _convert(name: str, value: Any, where: str) -> Any:
         if kind is bool:
             return _boolean(value)
         if kind is Path:
-            return Path(os.fspath(value)).expanduser()
+            return _expanded(value)
         if isinstance(value, bool):
             raise ValueError("a number is wanted")
         number = kind(value)

@@ -1,0 +1,211 @@
+"""Moving images: one large layer, many small ones, and nothing to do; registries and layouts in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.harness import PEERS, SONAR, Case, Contender, run
+from tests.support import images
+from tests.support.docker_registry import DockerRegistry, start_docker_registry
+from tests.support.processes import require
+from tests.support.push import push
+
+_MIB = 1024 * 1024
+_LARGE, _MANY = 1024, 60
+_RUNS = 3
+
+_DXF_PULL = """
+import json, sys
+from pathlib import Path
+from dxf import DXF
+host, repository, directory = sys.argv[1:]
+with DXF(host, repository, insecure=True) as client:
+    manifest = json.loads(client.get_manifest("v1"))
+    Path(directory).mkdir()
+    for blob in (manifest["config"], *manifest["layers"]):
+        with Path(directory, blob["digest"][7:]).open("wb") as file:
+            for block in client.pull_blob(blob["digest"], chunk_size=1024 * 1024):
+                file.write(block)
+"""
+
+_DXF_PUSH = """
+import json, sys
+from pathlib import Path
+from dxf import DXF
+host, repository, layout = sys.argv[1:]
+blobs = Path(layout, "blobs", "sha256")
+entry = json.loads(Path(layout, "index.json").read_text())["manifests"][0]
+raw = (blobs / entry["digest"][7:]).read_text()
+manifest = json.loads(raw)
+with DXF(host, repository, insecure=True) as client:
+    for blob in (manifest["config"], *manifest["layers"]):
+        client.push_blob(str(blobs / blob["digest"][7:]), digest=blob["digest"])
+    client.set_manifest("v1", raw)
+"""
+
+# Blob by blob: `pull` unpacks what says that it is a packed tar, which is other work.
+_ORAS_PULL = """
+import sys
+from pathlib import Path
+from oras.client import OrasClient
+target, directory = sys.argv[1:]
+client = OrasClient(insecure=True)
+manifest = client.get_manifest(target)
+Path(directory).mkdir()
+for blob in (manifest["config"], *manifest["layers"]):
+    client.download_blob(target, blob["digest"], str(Path(directory, blob["digest"][7:])))
+"""
+
+_ORAS_PUSH = """
+import sys
+from oras.client import OrasClient
+target, *files = sys.argv[1:]
+OrasClient(insecure=True).push(target=target, files=files, disable_path_validation=True, quiet=True)
+"""
+
+
+def _random_layer(size: int, seed: int) -> images.Layer:
+    data = images.noise(size, seed) if size <= _MIB else b"".join(images.noise(_MIB, n) for n in range(size // _MIB))
+    return images.Layer(
+        images.Content("application/vnd.oci.image.layer.v1.tar+gzip", data),
+        "sha256:" + hashlib.sha256(data).hexdigest(),
+    )
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a contender puts something, and how that is removed and checked."""
+
+    path: Path
+    blobs: Sequence[str]
+
+    def wipe(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def check(self, _: bytes = b"") -> None:
+        """Every blob is there under some name, with its content."""
+        found = {_digest(path) for path in self.path.rglob("*") if path.is_file()}
+        if missing := set(self.blobs) - found:
+            raise RuntimeError(f"{len(missing)} blobs are missing in {self.path}")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class _Target:
+    """A registry that is wiped between runs. It keeps nothing in mind of what it has (no blob-descriptor cache)."""
+
+    registry: DockerRegistry
+    blobs: Sequence[str]
+
+    def wipe(self) -> None:
+        shutil.rmtree(f"{self.registry.root}/docker", ignore_errors=True)
+
+    def check(self, _: bytes = b"") -> None:
+        """The image is there, and every blob, whose content docker-registry has verified."""
+        accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
+        url = f"{self.registry.url}/v2/bench/image/manifests/v1"
+        request = urllib.request.Request(url, headers=accept)  # noqa: S310 (a registry on loopback)
+        with urllib.request.urlopen(request) as answer:  # noqa: S310
+            manifest = json.loads(answer.read())
+        layers = {layer["digest"] for layer in manifest["layers"]}
+        if not set(self.blobs[1:]) <= layers:
+            raise RuntimeError("the manifest at the target is another")
+        for digest in layers:
+            hexadecimal = digest.partition(":")[2]
+            kept = Path(f"{self.registry.root}/docker/registry/v2/blobs/sha256/{hexadecimal[:2]}/{hexadecimal}/data")
+            if _digest(kept) != digest:
+                raise RuntimeError(f"{digest} has other content at the target")
+
+
+class _Bench:
+    """Two registries and a layout with one image."""
+
+    def __init__(self, stack: ExitStack, image: images.Image) -> None:
+        self.root = Path(stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm")))
+        quiet = {"log": {"level": "info", "accesslog": {"disabled": True}}}
+        self.source, self.target = (
+            start_docker_registry(self.root / name, extra=quiet) for name in ("source", "target")
+        )
+        stack.callback(self.source.stop)
+        stack.callback(self.target.stop)
+        push(self.source.url, "bench/image", "v1", image)
+        self.layout = images.write_layout(self.root / "layout", {"v1": image})
+        self.blobs = [blob.digest for blob in image.blobs]
+        self.skopeo = [require("skopeo"), "--insecure-policy", "copy", "--quiet"]
+
+    def pull(self) -> dict[str, Contender]:
+        source = f"{self.source.host}/bench/image"
+        out = _Place(self.root / "out", self.blobs)
+
+        def contender(command: Sequence[str]) -> Contender:
+            return Contender(command, out.wipe, out.check)
+
+        return {
+            "sonar": contender([SONAR, "image", "pull", f"{source}:v1", f"oci:{out.path}:v1"]),
+            "skopeo": contender(
+                [*self.skopeo, "--src-tls-verify=false", f"docker://{source}:v1", f"oci:{out.path}:v1"]
+            ),
+            "dxf": contender([PEERS, "-c", _DXF_PULL, self.source.host, "bench/image", str(out.path)]),
+            "oras": contender([PEERS, "-c", _ORAS_PULL, f"{source}:v1", str(out.path)]),
+        }
+
+    def push(self) -> dict[str, Contender]:
+        target = f"{self.target.host}/bench/image"
+        end = _Target(self.target, self.blobs)
+        files = [f"{self.layout}/blobs/{digest.replace(':', '/')}" for digest in self.blobs[1:]]
+
+        def contender(command: Sequence[str]) -> Contender:
+            return Contender(command, end.wipe, end.check)
+
+        return {
+            "sonar": contender([SONAR, "image", "push", f"oci:{self.layout}:v1", f"{target}:v1"]),
+            "skopeo": contender(
+                [*self.skopeo, "--dest-tls-verify=false", f"oci:{self.layout}:v1", f"docker://{target}:v1"]
+            ),
+            "dxf": contender([PEERS, "-c", _DXF_PUSH, self.target.host, "bench/image", str(self.layout)]),
+            "oras": contender([PEERS, "-c", _ORAS_PUSH, f"{target}:v1", *files]),
+        }
+
+    def copy(self, prepare: Callable[[], None] | None) -> dict[str, Contender]:
+        source, target = (f"{registry.host}/bench/image:v1" for registry in (self.source, self.target))
+        end = _Target(self.target, self.blobs)
+        verify = ["--src-tls-verify=false", "--dest-tls-verify=false"]
+        theirs = [*self.skopeo, *verify, f"docker://{source}", f"docker://{target}"]
+        return {
+            "sonar": Contender([SONAR, "image", "copy", source, target], prepare, end.check),
+            "skopeo": Contender(theirs, prepare, end.check),
+        }
+
+    def wipe_target(self) -> None:
+        _Target(self.target, self.blobs).wipe()
+
+
+def cases() -> Iterator[list[str]]:
+    """Run all of them; yields the lines of each."""
+    with ExitStack() as stack:
+        bench = _Bench(stack, images.image(_random_layer(_LARGE * _MIB, 0)))
+        fastest = [("sonar", "dxf", 1.0), ("sonar", "oras", 1.0)]
+        for name, contenders, most in (("pull", bench.pull(), 0.33), ("push", bench.push(), 0.36)):
+            bounds = [("sonar", "skopeo", most), *fastest]
+            yield run(Case(f"{name} a layer of {_LARGE} MiB", contenders, bounds, _RUNS)).lines()
+    with ExitStack() as stack:
+        bench = _Bench(stack, images.image(*(_random_layer(_MIB, number) for number in range(_MANY))))
+        for name, contenders, most in (("pull", bench.pull(), 0.60), ("push", bench.push(), 0.40)):
+            bounds = [("sonar", "skopeo", most), *fastest]
+            yield run(Case(f"{name} {_MANY} layers of 1 MiB", contenders, bounds, _RUNS)).lines()
+        copied = bench.copy(bench.wipe_target)
+        yield run(Case(f"copy {_MANY} layers of 1 MiB", copied, [("sonar", "skopeo", 0.75)], _RUNS)).lines()
+        unchanged = bench.copy(None)
+        yield run(Case("copy what is there already", unchanged, [("sonar", "skopeo", 0.9)], 2 * _RUNS)).lines()

@@ -98,23 +98,38 @@ def login_text(result: Login) -> str:
 
 def _read_credentials(registry: Registry, username: str | None, password_stdin: bool) -> Credentials:
     """From stdin, or asked for on a terminal, without showing what is typed. Raises UsageError."""
-    if not password_stdin and not sys.stdin.isatty():
-        raise UsageError("there is no terminal to ask for a password", hint="give it with --password-stdin")
     if password_stdin and not username:
         raise UsageError("--password-stdin needs the user", hint="add --username USER")
-    if password_stdin:
-        try:
-            password = sys.stdin.buffer.read(64 * 1024).decode().rstrip("\r\n")
-        except UnicodeDecodeError:
-            raise UsageError("the password on stdin is not UTF-8") from None
-    else:
-        import getpass
-
-        username = username or typer.prompt(f"User at {registry}", err=True)
-        password = getpass.getpass(f"Password of {username} at {registry}: ")
-    if not username or not password:
-        raise UsageError("the password is empty" if username else "the user is empty")
+    if not password_stdin and (sys.stdin is None or not sys.stdin.isatty()):
+        raise UsageError("there is no terminal to ask for a password", hint="give it with --password-stdin")
+    username = username or _ask(f"User at {registry}: ")
+    if not username or ":" in username:
+        raise UsageError("a user name can't hold a colon (RFC 7617)" if username else "the user is empty")
+    password = _password_on_stdin() if password_stdin else _ask_password(f"Password of {username} at {registry}: ")
+    if not password:
+        raise UsageError("the password is empty")
     return Credentials(username, password, source="this login")
+
+
+def _ask(prompt: str) -> str:
+    print(prompt, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip()
+
+
+def _ask_password(prompt: str) -> str:
+    import getpass
+
+    try:
+        return getpass.getpass(prompt)
+    except EOFError:
+        return ""
+
+
+def _password_on_stdin() -> str:
+    try:
+        return sys.stdin.buffer.read(64 * 1024).decode().rstrip("\r\n") if sys.stdin else ""
+    except UnicodeDecodeError:
+        raise UsageError("the password on stdin is not UTF-8") from None
 
 
 def logout(settings: Settings, plugins: Plugins, report: Report, registry: RegistryArgument = None) -> Logout:

@@ -48,11 +48,11 @@ def forget(registry: Registry, *, seconds: float) -> tuple[str, ...]:
     if not path.exists():
         return ()
     with _changing(path) as file:
+        if _remove(file, registry):
+            removed.append(shown(path))
         name = file.helper(registry)
         if name is not None and helper.erase(name, key_of(registry), seconds=seconds, named_by=shown(path)):
             removed.append(f"docker-credential-{name}")
-        if _remove(file, registry):
-            removed.append(shown(path))
     return tuple(removed)
 
 

@@ -147,6 +147,7 @@ def test_logins_at_once_lose_nothing(registry: Origin, sonar: Sonar, secret: str
         (("--password-stdin",), "x\n", "--username"),
         (("--password-stdin", "-u", "alice"), "\n", "the password is empty"),
         (("--password-stdin", "-u", ""), "x\n", "--username"),
+        (("--password-stdin", "-u", "a:b"), "x\n", "colon"),
         (("-u", "alice"), "", "--password-stdin"),
     ],
 )
@@ -167,31 +168,59 @@ def test_a_source_that_comes_first_is_remarked_on(registry: Origin, sonar: Sonar
     assert "the environment" in login(sonar, registry.host, secret, environment=variables).stderr
 
 
-def test_a_terminal_is_asked_without_an_echo(registry: Origin, sonar: Sonar, secret: str) -> None:
-    """`getpass` turns the echo off: what is typed does not come back from the terminal."""
+def on_a_terminal(sonar: Sonar, host: str, *answers: tuple[bytes, bytes]) -> tuple[int, bytes]:
+    """Runs `sonar auth login` on a terminal of its own: for each prompt, what is typed. Its exit code and output."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(sonar.home), "TERM": "dumb"}
+    program = str(Path(sys.executable).with_name("sonar"))
     pid, terminal = pty.fork()
     if pid == 0:
-        program = Path(sys.executable).with_name("sonar")
-        os.execve(program, [str(program), "auth", "login", registry.host], environment)  # noqa: S606
+        os.execve(program, [program, "auth", "login", host], environment)  # noqa: S606
     output = b""
-    for prompt, answer in ((b"User", b"alice\n"), (b"Password", f"{secret}\n".encode())):
+    for prompt, answer in answers:
         output += _read_until(terminal, prompt)
         time.sleep(0.2)  # the echo goes off after the prompt was written
         os.write(terminal, answer)
-    output += _read_until(terminal, b"logged in")
+    output += _read_until(terminal, None)
     _, status = os.waitpid(pid, 0)
     os.close(terminal)
-    assert os.waitstatus_to_exitcode(status) == 0
-    assert b"alice" in output
     sonar.check(output)
+    return os.waitstatus_to_exitcode(status), output
+
+
+def test_a_terminal_is_asked_without_an_echo(registry: Origin, sonar: Sonar, secret: str) -> None:
+    """`getpass` turns the echo off: what is typed does not come back from the terminal."""
+    code, output = on_a_terminal(
+        sonar, registry.host, (b"User at", b"alice\n"), (b"Password of alice", f"{secret}\n".encode())
+    )
+    assert (code, b"logged in" in output) == (0, True)
     assert document(sonar)["auths"][registry.host] == entry(f"alice:{secret}")
 
 
-def _read_until(terminal: int, words: bytes) -> bytes:
+@pytest.mark.parametrize(
+    ("typed", "code", "words"), [(b"\x03", 130, b"interrupted"), (b"\x04", 2, b"is empty"), (b"\n", 2, b"is empty")]
+)
+@pytest.mark.parametrize("at", ["user", "password"])
+def test_a_terminal_that_is_left(
+    registry: Origin, sonar: Sonar, at: str, typed: bytes, code: int, words: bytes
+) -> None:
+    before = [(b"User at", b"alice\n"), (b"Password of", typed)] if at == "password" else [(b"User at", typed)]
+    done, output = on_a_terminal(sonar, registry.host, *before)
+    assert (done, words in output) == (code, True)
+    assert b"internal error" not in output
+    assert registry.requests == []
+
+
+def _read_until(terminal: int, words: bytes | None) -> bytes:
+    """What the terminal shows up to `words`, or to its end."""
     output = b""
-    while words not in output:
-        output += os.read(terminal, 4096)
+    while words is None or words not in output:
+        try:
+            piece = os.read(terminal, 4096)
+        except OSError:  # what Linux says at the end
+            piece = b""
+        if not piece:
+            return output
+        output += piece
     return output
 
 

@@ -98,6 +98,8 @@ class Client:
         )
         response = self._authorized(request, scope_set)
         if response.status in frozenset(expect):
+            if method not in ("GET", "HEAD"):
+                _refuse_page(response)
             return response
         try:
             raise self._error(response, scope_set)
@@ -195,13 +197,16 @@ class Client:
         """
         from .links import next_link
 
-        url, seen = join_url(self.base_url, path), set()
+        url, seen, before = join_url(self.base_url, path), set(), None
         for _ in range(self.settings.pages):
             seen.add(url)
             response, body = self.fetch(url, headers={"Accept": "application/json"}, scopes=scopes)
             document = _parsed(response, body)
             if not isinstance(document, dict) or not isinstance(document.get(key, 0), list | None):
                 raise ProtocolError(f"the answer of {redact_url(url)} has no list {key!r}")
+            if document[key] and document[key] == before:
+                raise ProtocolError(f"the list at {redact_url(url)} loops: it has what the page before had")
+            before = document[key]
             yield from (item for item in document[key] or () if item is not None)
             target = next_link(response.header_values("Link"))
             if target is None:
@@ -258,6 +263,18 @@ def refuse_html(response: Response, body: bytes) -> None:
             f"{redact_url(response.url)} answered with a page of HTML where data belongs",
             hint="a proxy or a log-in page stands between; is this the registry's address?",
         )
+
+
+def _refuse_page(response: Response) -> None:
+    """Raises ProtocolError where a page of HTML answers a write: nothing was stored or removed then.
+
+    The label alone says nothing: frameworks (Quay's, for one) put it on empty answers, too.
+    """
+    if response.content_type == "text/html" and response.length != 0:
+        beginning = response.read_block(64)
+        if beginning.lstrip().startswith(b"<"):
+            response.close()
+            refuse_html(response, beginning)
 
 
 def _parsed(response: Response, body: bytes) -> Any:

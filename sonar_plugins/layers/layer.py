@@ -18,7 +18,9 @@ from .paths import AUFS, MAX_DEPTH, OPAQUE, WHITEOUT, join, show
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_MOST_IMPLIED = 256 << 20  # bytes of paths of directories that have no entry: 1 MB can come from 512 bytes of archive
+# Memory for directories that have no entry: 512 bytes of archive can name 256 of them, with paths of 4 KiB.
+_MOST_IMPLIED = 64 << 20
+_OVERHEAD = 300
 
 
 class Layer(Files):
@@ -121,7 +123,7 @@ class Layer(Files):
                     self._drop(here)
                 names[part] = pack(Entry(here, Kind.DIRECTORY, 0o755, layer=self.index, implied=True))
                 self.directories[here] = {}
-                self._implied += len(here)
+                self._implied += len(here) + _OVERHEAD
                 if self._implied > _MOST_IMPLIED:
                     raise ContentError("a layer has too many directories without entries of their own")
             parent = here

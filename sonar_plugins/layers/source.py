@@ -53,7 +53,7 @@ def opened(source: LayerSource, index: int, budget: Budget) -> Iterator[TarReade
     if index >= MAX_LAYERS:
         raise ContentError(f"the image has more than {MAX_LAYERS} layers")
     with named_errors(source, index), source.open() as blocks:
-        pieces = _readable(decompress(blocks, source.media_type), source.name)
+        pieces = _readable(decompress(blocks, source.media_type))
         if source.diff_id is not None:
             pieces = verified(pieces, source.diff_id, what=f"layer {source.name} unpacks to something else:")
         with read_ahead(pieces) as ahead:
@@ -62,21 +62,21 @@ def opened(source: LayerSource, index: int, budget: Budget) -> Iterator[TarReade
 
 @contextmanager
 def named_errors(source: LayerSource, index: int) -> Iterator[None]:
-    """A ContentError inside the context gets the layer's number and name."""
+    """An error about what is in the layer gets the layer's number and name, once."""
     try:
         yield
-    except ContentError as error:
+    except SonarError as error:
         where = f"layer {index} ({source.name}): "
-        if error.message.startswith(where):
+        if type(error) not in (SonarError, ContentError) or error.message.startswith(where):
             raise
-        raise ContentError(where + error.message, hint=error.hint) from error
+        raise type(error)(where + error.message, hint=error.hint) from error
 
 
-def _readable(pieces: Iterable[bytes], name: str) -> Iterator[bytes]:
+def _readable(pieces: Iterable[bytes]) -> Iterator[bytes]:
     try:
         yield from pieces
     except OSError as error:
-        raise SonarError(f"layer {name} can't be read: {error.strerror or error}") from error
+        raise SonarError(f"it can't be read: {error.strerror or error}") from error
 
 
 def read_layer(source: LayerSource, index: int, budget: Budget, *, digests: bool = False) -> Layer:

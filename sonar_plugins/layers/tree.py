@@ -6,6 +6,7 @@ Sources: OCI image-spec, layer.md, "Applying Changesets"; Linux, Documentation/f
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from sonar_core.errors import ContentError
@@ -16,6 +17,8 @@ from .packed import DIRECTORY, FILE, identity_of, is_implied, layer_of, size_of
 from .paths import join, show
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .layer import Layer
 
 
@@ -53,7 +56,9 @@ class Tree(Files):
         self.hidden: dict[bytes, list[Hidden]] = {}
         """What a path hides, by path: of a file that is there, of a whiteout, or of an opaque directory."""
         self.whiteouts: set[bytes] = set()
-        """Paths that some layer removed and that no later one has again."""
+        """Paths that some layer removed though none below it has them, and that no later one has again.
+
+        Not empty where the lowest layers of an image were left out."""
         self._names: dict[tuple[int, int], int] = {}
         """How many names a file has, for those with several."""
         self._removed_directories = 0
@@ -66,6 +71,7 @@ class Tree(Files):
         self._link_below(layer)
         changes = Changes(layer.index)
         self.changes.append(changes)
+        unknown = self.whiteouts | {path for path in layer.whiteouts if self.packed(path) is None}
         for path in sorted(layer.whiteouts):
             self._removed_directories += self._hide(layer, path, path)
         for path in sorted(layer.opaque):
@@ -73,7 +79,7 @@ class Tree(Files):
                 self._hide(layer, join(path, name), path)
         own = self._merge(layer)
         changes.added = own - changes.changed
-        self.whiteouts = {path for path in self.whiteouts | layer.whiteouts if self.packed(path) is None}
+        self.whiteouts = {path for path in unknown if self.packed(path) is None}
         return changes
 
     def hides(self, path: bytes) -> tuple[Hidden, ...]:
@@ -102,14 +108,20 @@ class Tree(Files):
         what was in it, and takes nothing from the score: dive does so. `wasted` counts it.
         """
         total = self.content_size + self._removed_directories
-        lost = 0
-        for path, group in self.hidden.items():
-            sizes = [hidden.size for hidden in group if hidden.path == path]
-            if sizes:
-                packed = self.packed(path)
-                sizes.append(size_of(packed) if packed is not None and packed[0] == FILE else 0)
-                lost += sum(sizes) - min(sizes)
+        lost = sum(sum(sizes) - min(sizes) for sizes in self._sizes_of_hidden_paths())
         return (total - lost) / total if total else 1.0
+
+    def _sizes_of_hidden_paths(self) -> Iterator[list[int]]:
+        """For each path that something hides: its size in every layer that has it, and 0 if one removed it."""
+        sizes: dict[bytes, dict[int, int]] = {}
+        for hidden in chain.from_iterable(self.hidden.values()):
+            sizes.setdefault(hidden.path, {})[hidden.layer] = hidden.size
+        for path, by_layer in sizes.items():
+            packed = self.packed(path)
+            if packed is not None and packed[0] != DIRECTORY:
+                by_layer[layer_of(packed)] = size_of(packed)
+            removed = [hidden for hidden in self.hides(path) if hidden.path == path and hidden.by not in by_layer]
+            yield [*by_layer.values(), *(0 for _ in removed)]
 
     def _link_below(self, layer: Layer) -> None:
         """Give each hard link to a lower layer's file what it names, as it was before this layer."""

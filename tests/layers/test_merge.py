@@ -127,7 +127,7 @@ def test_random_stacks_merge_as_in_the_kernel(layers: Stack, overlay: Kernel) ->
 
 @pytest.mark.real
 @needs_umoci
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(layers=stacks())
 def test_random_stacks_unpack_as_with_umoci(layers: Stack) -> None:
     with tempfile.TemporaryDirectory() as directory:
@@ -137,7 +137,7 @@ def test_random_stacks_unpack_as_with_umoci(layers: Stack) -> None:
         assert exported(layers, scratch / "exported") == theirs
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(layers=wild_stacks())
 def test_wild_stacks_mean_the_same_in_listing_extracting_and_exporting(layers: Stack) -> None:
     with tempfile.TemporaryDirectory() as directory:

@@ -152,6 +152,14 @@ class _Answer(http.client.HTTPResponse):
         super().begin()
         self._timed.start_body()
 
+    def _read_status(self) -> tuple[str, int, str]:
+        """The status line after the interim ones (RFC 9110, section 15.2): http.client knows 100 alone."""
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not http.HTTPStatus.SWITCHING_PROTOCOLS < status < http.HTTPStatus.OK:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+
     @property
     def failure(self) -> OSError | None:
         """What broke the body, if anything did: its end is no end then."""

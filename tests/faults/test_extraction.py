@@ -65,21 +65,27 @@ def layer(*entries: Entry) -> images.Layer:
 
 
 class Bench:
-    """Extracts images into a folder that has a neighbour, which must stay as it is."""
+    """Extracts images, each into a folder of its own that has a neighbour, which must stay as it is."""
 
     def __init__(self, sonar: Program, root: Path) -> None:
         self.sonar = sonar
         self.root = root
-        self.target = root / "target"
+        self.target = root / "target-0"
+        self._number = 0
         self.outside = root / "outside"
         self.outside.mkdir()
         (self.outside / "kept").write_text("as it was\n")
 
-    def extract(self, *layers: images.Layer, **environment: str) -> Outcome:
+    def extract(self, *layers: images.Layer) -> Outcome:
+        self._number += 1
+        self.target = self.root / f"target-{self._number}"
+        return self.extract_here(*layers)
+
+    def extract_here(self, *layers: images.Layer) -> Outcome:
         layout = images.write_layout(self.root / "layout", {"v1": images.image(*layers)})
-        outcome = self.sonar("image", "extract", f"oci:{layout}:v1", self.target, environment=environment)
+        outcome = self.sonar("image", "extract", f"oci:{layout}:v1", self.target)
         assert "Traceback" not in outcome.err, outcome.shown()
-        assert outcome.code in (0, 1, 5), outcome.shown()
+        assert outcome.code in (0, 1, 2, 5), outcome.shown()
         assert [path.name for path in self.outside.iterdir()] == ["kept"], outcome.shown()
         assert (self.outside / "kept").read_text() == "as it was\n"
         assert (self.outside / "kept").stat().st_nlink == 1
@@ -163,7 +169,7 @@ def test_a_target_that_has_a_link_already(bench: Bench) -> None:
     """D2: a link that somebody put into the directory before is not followed either."""
     bench.target.mkdir()
     (bench.target / "door").symlink_to(bench.outside)
-    bench.extract(layer(file("door/evil")))
+    bench.extract_here(layer(file("door/evil")))
 
 
 def test_whiteouts_hide_what_is_below(bench: Bench) -> None:
@@ -183,7 +189,7 @@ def test_opaque_directories(bench: Bench) -> None:
     assert bench.names() == {"a", "a/own", "a/late"}
 
 
-@pytest.mark.parametrize("name", [".wh.", "a/.wh.", ".wh...", ".wh..", "a/.wh...", ".wh..wh..opq/x"])
+@pytest.mark.parametrize("name", [".wh.", "a/.wh.", ".wh...", ".wh..", "a/.wh..."])
 def test_whiteouts_of_nothing(bench: Bench, name: str) -> None:
     """D3: "`.wh.` names alone are refused": `.wh.`, `.wh..` and `.wh...` would remove a folder or its parent."""
     lower = layer(folder("a"), file("a/x"))

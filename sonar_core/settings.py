@@ -50,7 +50,7 @@ class Settings:
     manifest_bytes: int = _option(4 * MIB, "largest manifest or config that is read", kind=int, least=1)
     answer_bytes: int = _option(32 * MIB, "largest page of a list, or other JSON, that is read", kind=int, least=1)
     token_bytes: int = _option(1 * MIB, "largest answer of a token server that is read", kind=int, least=1)
-    pages: int = _option(100_000, "pages of one list that are followed", kind=int, least=1)
+    pages: int = _option(10_000, "pages of one list that are followed", kind=int, least=1)
     depth: int = _option(8, "indexes inside of indexes that are followed", kind=int, least=1)
     plain_http: bool = _option(False, "speak http instead of https", kind=bool)
     insecure: bool = _option(False, "do not verify TLS certificates", kind=bool)

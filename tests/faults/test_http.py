@@ -186,6 +186,21 @@ def test_pages_without_anything_new(sonar: Program, scripted: Origin) -> None:
     outcome.reported()
 
 
+@pytest.mark.slow
+def test_pages_without_end(sonar: Program, scripted: Origin) -> None:
+    """L1: "a cap on pages": an endless list ends before the hard limit, with the settings as they come."""
+
+    def page(request: Request) -> Answer:
+        number = int(request.query.get("p", ["0"])[0])
+        link = {"Link": f'</v2/a/tags/list?p={number + 1}>; rel="next"'}
+        return Answer(200, link, json={"tags": [f"t{number}"] if number % 2 else []})
+
+    scripted.on("GET", re.compile("/v2/a/tags/list.*"), page)
+    outcome = sonar("tag", "ls", f"{scripted.host}/a")
+    assert outcome.code == 1, outcome.shown()
+    outcome.reported("pages")
+
+
 def test_check_tells_what_speaks(sonar: Program, scripted: Origin) -> None:
     """T8: `check` tells 200, 401 and 404 apart, and what is no registry."""
     serve(scripted, "a", images.image())

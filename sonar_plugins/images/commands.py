@@ -134,7 +134,7 @@ def _copies(
     """The copies, one after the other. They are done when the stores are closed: an archive is finished then."""
     results = []
     with stores:
-        places = [(stores.open(a), stores.open(b, write=not options.dry_run)) for a, b in pairs]
+        places = [(stores.open(a), stores.open(b, write=True)) for a, b in pairs]
         _check_names(places)
         for source, target in places:
             result = copy_place(source, target, options=options, settings=settings, progress=progress)

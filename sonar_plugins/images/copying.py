@@ -46,7 +46,7 @@ def copy(
     wanted = tuple(Platform.parse(each) if isinstance(each, str) else each for each in platforms)
     options = Options(wanted, referrers, clobber, dry_run, foreign)
     with Connections(settings=settings, plugins=plugins) as connect, Stores(connect, connect.plugins) as stores:
-        places = stores.open(source), stores.open(target, write=not dry_run)
+        places = stores.open(source), stores.open(target, write=True)
         return copy_place(*places, options=options, settings=connect.settings, progress=progress)
 
 

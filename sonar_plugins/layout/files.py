@@ -45,10 +45,11 @@ def check_layout_version(data: bytes, *, what: str) -> None:
 
 
 class Files:
-    """The files of the layout at `path`. Thread-safe."""
+    """The files of the layout at `path`. Thread-safe. `create`: it is made when something is written, if need be."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, create: bool = False) -> None:
         self.path = path
+        self._create = create
         self._lock = threading.RLock()
         self._incoming: Path | None = None
         self._incoming_lock: int | None = None
@@ -58,6 +59,9 @@ class Files:
 
     def check(self) -> None:
         """Raises Missing where there is no layout, ContentError where it is none of version 1."""
+        if self._create and not (self.path / LAYOUT).exists():
+            self._check_place()
+            return
         if not self.path.is_dir():
             raise Missing(f"there is no layout at {self.path}")
         data = self._read(LAYOUT, 4096)
@@ -68,6 +72,8 @@ class Files:
     def index(self) -> Index:
         """The index. Raises ContentError where it is damaged or missing."""
         data = self._read(INDEX, _INDEX_BYTES)
+        if data is None and self._create:
+            return Index()
         if data is None:
             raise ContentError(f"{self.path} is damaged: it has no {INDEX}")
         return Index.from_json(data, what=str(self.path / INDEX))
@@ -128,27 +134,38 @@ class Files:
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────────────
 
-    def create(self) -> None:
-        """Make the layout if there is none. Raises ContentError where something else is in its place."""
-        if not (self.path / LAYOUT).exists():
-            (self.path / BLOBS / "sha256").mkdir(parents=True, exist_ok=True)
-            if any(each.name not in (LAYOUT, INDEX, BLOBS) for each in self.path.glob("[!.]*")):
-                raise ContentError(f"{self.path} is not empty and no image layout", hint="name another directory")
-            temporary = Path(tempfile.mkdtemp(prefix=_INCOMING, dir=self.path))
-            (temporary / LAYOUT).write_bytes(LAYOUT_VERSION)
-            with suppress(FileExistsError):  # a link appears whole, and never replaces what others have locked
-                os.link(temporary / LAYOUT, self.path / LAYOUT)
-            shutil.rmtree(temporary, ignore_errors=True)
-        self.check()
-        with self.locked():
-            if not (self.path / INDEX).exists():
-                self.save(Index())
+    def _check_place(self) -> None:
+        """Raises ContentError where a layout can't be made because something else is there."""
+        if self.path.exists() and not self.path.is_dir():
+            raise ContentError(f"{self.path} is no directory")
+        if any(each.name not in (LAYOUT, INDEX, BLOBS) for each in self.path.glob("[!.]*")):
+            raise ContentError(f"{self.path} is not empty and no image layout", hint="name another directory")
+
+    def _make(self) -> None:
+        """Make the layout, if there is none."""
+        with self._lock:
+            if not self._create:
+                return
+            if not (self.path / LAYOUT).exists():
+                self._check_place()
+                (self.path / BLOBS / "sha256").mkdir(parents=True, exist_ok=True)
+                temporary = Path(tempfile.mkdtemp(prefix=_INCOMING, dir=self.path))
+                (temporary / LAYOUT).write_bytes(LAYOUT_VERSION)
+                with suppress(FileExistsError):  # a link appears whole, and never replaces what others have locked
+                    os.link(temporary / LAYOUT, self.path / LAYOUT)
+                shutil.rmtree(temporary, ignore_errors=True)
+            self._create = False
+            self.check()
+            with self.locked():
+                if not (self.path / INDEX).exists():
+                    self.save(Index())
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Be the only one that changes the layout, of all threads and processes."""
         import fcntl
 
+        self._make()
         with self._lock:
             if self._held:
                 yield
@@ -171,6 +188,7 @@ class Files:
         """The directory for what is not complete yet. What others left behind when they were killed is removed."""
         import fcntl
 
+        self._make()
         with self._lock:
             if self._incoming is None:
                 with self.locked():

@@ -31,13 +31,10 @@ class Layout(ReadableLayout):
     """The images in one directory. Thread-safe; several processes may write at the same time."""
 
     def __init__(self, path: Path | str, *, create: bool = False) -> None:
-        self._files = Files(Path(path))
+        self._files = Files(Path(path), create=create)
         super().__init__(self._files, f"oci:{path}")
         self.key = f"oci:{self._files.path.resolve()}"
-        if create:
-            self._files.create()
-        else:
-            self._files.check()
+        self._files.check()
 
     def put_blob(self, blob: Blob) -> None:
         """Take a blob in, verified."""

@@ -18,7 +18,7 @@ test: .venv/developing
 	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m "not slow"
 
 soak: .venv/developing
-	$(BIN)/pytest -q -s tests/soak
+	$(BIN)/pytest -q -s tests/soak tests/cancel
 
 test-slow: .venv/developing
 	$(BIN)/pytest -q -m slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
+from sonar_core.plugins import Plugins
 from sonar_core.settings import Settings
 
 _SECONDS = 2.0
@@ -18,7 +19,7 @@ def complete_repository(incomplete: str) -> list[str]:
     try:
         from sonar_core.client import Client
 
-        with Client(host, settings=_settings()) as client:
+        with Client(host, settings=_settings(), plugins=_plugins()) as client:
             found = (path for path in client.catalog.list() if path.startswith(prefix))
             return [f"{host}/{path}" for path in islice(found, _MOST)]
     except Exception:
@@ -35,11 +36,15 @@ def complete_reference(incomplete: str) -> list[str]:
         from sonar_core.reference import Repository
 
         repository = Repository.parse(name)
-        with Client(repository.registry, settings=_settings()) as client:
+        with Client(repository.registry, settings=_settings(), plugins=_plugins()) as client:
             found = (tag for tag in client.tags.list(repository.path) if tag.startswith(prefix))
             return [f"{name}:{tag}" for tag in islice(found, _MOST)]
     except Exception:
         return []
+
+
+def _plugins() -> Plugins:
+    return Plugins.discover(report=lambda problem: None)
 
 
 def _settings() -> Settings:

@@ -6,17 +6,20 @@ import os
 import sys
 from typing import NoReturn
 
-from sonar_core._version import __version__
-
-from . import output
-from .failures import INTERRUPTED, exit_code_for, tell
+_INTERRUPTED = 130
 
 
 def main() -> NoReturn:
     """Run the program and exit."""
-    output.prepare()
-    code = run(sys.argv[1:])
-    if code == INTERRUPTED:
+    try:
+        from . import output
+
+        output.prepare()
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:  # while it starts
+        print("sonar: interrupted", file=sys.stderr)
+        code = _INTERRUPTED
+    if code == _INTERRUPTED:
         # sys.exit() would wait for threads, and one that looks up a name can't be interrupted.
         os._exit(code)
     sys.exit(code)
@@ -24,6 +27,9 @@ def main() -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run the program with `arguments`, and return its exit code."""
+    from . import output
+    from .failures import exit_code_for
+
     try:
         code = _run(arguments)
         output.flush()
@@ -33,7 +39,12 @@ def run(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    from . import output
+    from .failures import tell
+
     if arguments in (["--version"], ["-V"]):
+        from sonar_core._version import __version__
+
         output.write(f"sonar {__version__}\n")
         return 0
     from .tree import build_tree

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -128,4 +129,6 @@ def _options(
 
 
 def _warn(problem: Problem) -> None:
+    if "_SONAR_COMPLETE" in os.environ:
+        return  # a shell asks for completions: it would be written into the line that is typed
     tell(f"warning: {problem}")

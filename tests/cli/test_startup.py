@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -17,8 +17,10 @@ def modules(statement: str) -> set[str]:
     probe = (
         "import sys, json, atexit\natexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))\n"
     )
+    # Without what measures coverage in processes: it imports things of its own.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     done = subprocess.run(
-        [sys.executable, "-c", probe + statement], capture_output=True, text=True, timeout=60, cwd=Path(__file__).parent
+        [sys.executable, "-c", probe + statement], env=environment, capture_output=True, text=True, timeout=60
     )
     assert "Traceback" not in done.stderr, done.stderr
     return set(json.loads(done.stderr.splitlines()[-1]))

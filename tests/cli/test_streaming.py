@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -75,14 +76,14 @@ def test_ctrl_c_in_the_middle_of_parallel_work(scripted: Origin, started: Starte
 
 
 def test_ctrl_c_while_it_starts(started: Started) -> None:
-    """At whatever point of its start: never a traceback of ours. Before Python listens, the signal kills it."""
-    for _ in range(4):
+    """At whatever point of its start: never a traceback of ours. Before that the signal is Python's affair."""
+    for tenths in (0, 1, 2, 3):
         process = started("plugin", "ls")
+        time.sleep(tenths / 20)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=10)
-        assert process.returncode in (0, 130, -signal.SIGINT), err
-        if process.returncode != -signal.SIGINT:
-            assert b"sonar_core" not in err
+        assert b"sonar_core" not in err
+        assert process.returncode in (0, 130) or b"init_import_site" in err or process.returncode == -signal.SIGINT
 
 
 def test_a_closed_pipe_ends_quietly(scripted: Origin, started: Started) -> None:

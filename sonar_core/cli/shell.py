@@ -28,7 +28,10 @@ _INJECTED = (Connect, Report, Progress, Settings, Plugins)
 
 
 class SonarCommand(typer.core.TyperCommand):
-    """A command whose help shows its own options before the common ones."""
+    """A command whose help shows its own options before the common ones, and its arguments without braces."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [piece.removeprefix("{").removesuffix("}") for piece in super().collect_usage_pieces(ctx)]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         own: list[tuple[str, str]] = []

@@ -227,9 +227,18 @@ def test_a_plain_layer_that_is_another(move: Callable[[str, str], CopyResult], t
 
 @pytest.mark.parametrize(
     "document",
-    ["{}", "7", "[{}]", '[{"Config": 7}]', '[{"Config": "c.json", "Layers": 7}]',
-     '[{"Config": "c.json", "Layers": [7]}]', '[{"Config": "../../etc/passwd", "Layers": []}]', '[{"Config": "c.json", "Layers": ["none"]}]', "[" * 9999],
-)  # fmt: skip
+    [
+        "{}",
+        "7",
+        "[{}]",
+        '[{"Config": 7}]',
+        '[{"Config": "c.json", "Layers": 7}]',
+        '[{"Config": "c.json", "Layers": [7]}]',
+        '[{"Config": "../../etc/passwd", "Layers": []}]',
+        '[{"Config": "c.json", "Layers": ["none"]}]',
+        "[" * 9999,
+    ],
+)
 def test_damaged_lists(tmp_path: Path, document: str) -> None:
     config = images.image().blobs[0]
     path = write_tar(tmp_path / "d.tar", entry("c.json", config.data), entry("manifest.json", document.encode()))

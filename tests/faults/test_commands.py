@@ -101,7 +101,9 @@ def test_a_command_and_a_fault(sonar: Program, scripted: Origin, layout: Path, c
         assert not outcome.out or outcome.out.endswith("\n"), outcome.shown()
     failing = {"html", "reset", "close", "garbage", "500", "429", "401", "403", "redirect"}
     failing |= set() if command in _WANTS_NO_BODY else {"not JSON", "deep"}
-    assert outcome.code != 0 or fault not in failing, outcome.shown()
+    # A HEAD brings no page, and the label alone says nothing: Quay's framework puts it on empty answers.
+    if (command, fault) != ("blob head", "html"):
+        assert outcome.code != 0 or fault not in failing, outcome.shown()
     expected = {"401": 4, "403": 4}.get(fault)
     if expected is not None:
         assert outcome.code == expected, outcome.shown()

@@ -46,9 +46,7 @@ def write_htpasswd(path: Path, users: Mapping[str, str]) -> Path:
     lines = []
     for user, password in users.items():
         command = [require("htpasswd"), "-niB", "-C", "4", user]
-        lines.append(
-            subprocess.run(command, input=password.encode(), capture_output=True, check=True).stdout.strip()
-        )
+        lines.append(subprocess.run(command, input=password.encode(), capture_output=True, check=True).stdout.strip())
     path.write_bytes(b"\n".join(lines) + b"\n")
     return path
 

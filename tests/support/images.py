@@ -42,7 +42,7 @@ def sha256(data: bytes) -> str:
 
 def noise(size: int, seed: int = 0) -> bytes:
     """That many bytes that don't compress, the same for the same seed."""
-    return random.Random(seed).randbytes(size)  # noqa: S311 - content for tests
+    return random.Random(seed).randbytes(size)
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,7 @@ def tar(files: Mapping[str, bytes | tarfile.TarInfo]) -> bytes:
     return buffer.getvalue()
 
 
-def layer(
-    files: Mapping[str, bytes | tarfile.TarInfo], *, kind: Kind = "oci", compress: bool = True
-) -> Layer:
+def layer(files: Mapping[str, bytes | tarfile.TarInfo], *, kind: Kind = "oci", compress: bool = True) -> Layer:
     """A layer with these files, gzipped unless told otherwise."""
     plain = tar(files)
     data = gzip.compress(plain, mtime=0) if compress else plain
@@ -157,9 +155,7 @@ def image(
 def index(*images: Image, kind: Kind = "oci", annotations: Mapping[str, str] | None = None) -> Image:
     """An index (a manifest list, for `docker`) of these images, or of linux/amd64 and linux/arm64/v8."""
     images = images or tuple(image(platform=name, kind=kind) for name in ("linux/amd64", "linux/arm64/v8"))
-    entries = [
-        each.manifest.descriptor(**({"platform": each.platform} if each.platform else {})) for each in images
-    ]
+    entries = [each.manifest.descriptor(**({"platform": each.platform} if each.platform else {})) for each in images]
     document: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": _TYPES[kind]["index"],
@@ -178,8 +174,7 @@ def write_layout(directory: Path, images: Mapping[str, Image]) -> Path:
         for content in (*each.all_blobs(), *each.all_manifests()):
             (store / content.digest.partition(":")[2]).write_bytes(content.data)
     entries = [
-        each.manifest.descriptor(annotations={"org.opencontainers.image.ref.name": tag})
-        for tag, each in images.items()
+        each.manifest.descriptor(annotations={"org.opencontainers.image.ref.name": tag}) for tag, each in images.items()
     ]
     (directory / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": entries}))
     (directory / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')

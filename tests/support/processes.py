@@ -26,9 +26,7 @@ def require(program: str) -> str:
     found = shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")
     if found:
         return found
-    reason = (
-        f"{program.upper()} IS NOT INSTALLED: this test needs the real {program} (apt-get install {program})"
-    )
+    reason = f"{program.upper()} IS NOT INSTALLED: this test needs the real {program} (apt-get install {program})"
     if os.environ.get("SONAR_TEST_REAL") == "required":
         pytest.fail(reason)
     pytest.skip(reason)
@@ -68,9 +66,7 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def start(
-    command: Callable[[int], Sequence[str]], log: Path, *, port: int | None = None, ready: bytes = b""
-) -> Server:
+def start(command: Callable[[int], Sequence[str]], log: Path, *, port: int | None = None, ready: bytes = b"") -> Server:
     """Starts `command(port)` and waits until it accepts connections on that port.
 
     Another process may take a free port before the server does, so a server that ends at once is started
@@ -80,9 +76,7 @@ def start(
     for _ in range(_PORT_TRIES if port is None else 1):
         chosen = free_port() if port is None else port
         with log.open("wb") as output:
-            process = subprocess.Popen(
-                command(chosen), stdin=subprocess.DEVNULL, stdout=output, stderr=output
-            )
+            process = subprocess.Popen(command(chosen), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         server = Server(process, chosen, log)
         if _comes_up(server, ready):
             return server

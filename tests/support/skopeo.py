@@ -31,9 +31,7 @@ class Skopeo:
     def auth_file(self) -> Path:
         return self.home / "auth.json"
 
-    def __call__(
-        self, *arguments: str, check: bool = True, stdin: bytes = b""
-    ) -> subprocess.CompletedProcess[bytes]:
+    def __call__(self, *arguments: str, check: bool = True, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         """Raises CalledProcessError, with skopeo's stderr as a note, unless `check` is false."""
         environment = {
             "PATH": os.environ["PATH"],
@@ -43,9 +41,7 @@ class Skopeo:
             "REGISTRY_AUTH_FILE": str(self.auth_file),
         }
         command = [self.program, "--insecure-policy", "--tmpdir", str(self.home), *arguments]
-        done = subprocess.run(
-            command, env=environment, input=stdin, capture_output=True, timeout=_SECONDS, check=False
-        )
+        done = subprocess.run(command, env=environment, input=stdin, capture_output=True, timeout=_SECONDS, check=False)
         if check:
             try:
                 done.check_returncode()

@@ -34,9 +34,9 @@ pytestmark = pytest.mark.real
 def fetch(
     url: str, authorization: str | None = None, *, data: bytes | None = None, context: Any = None
 ) -> tuple[int, bytes, Any]:
-    request = urllib.request.Request(url, data, {"Authorization": authorization} if authorization else {})  # noqa: S310
+    request = urllib.request.Request(url, data, {"Authorization": authorization} if authorization else {})
     try:
-        with urllib.request.urlopen(request, timeout=20, context=context) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=20, context=context) as answer:
             return answer.status, answer.read(), answer.headers
     except urllib.error.HTTPError as error:
         with error:
@@ -216,9 +216,7 @@ def test_proxy_before_nothing(proxy: Callable[..., Proxy]) -> None:
 
 
 def test_curl_agrees(shared_registry: DockerRegistry) -> None:
-    done = subprocess.run(
-        [require("curl"), "-sS", f"{shared_registry.url}/v2/"], capture_output=True, check=True
-    )
+    done = subprocess.run([require("curl"), "-sS", f"{shared_registry.url}/v2/"], capture_output=True, check=True)
     assert done.stdout == b"{}"
 
 

@@ -133,9 +133,7 @@ class TokenServer:
             account = account if account and self.users.get(account) == form.get("password") else None
         if account is None:
             return _refused("invalid grant")
-        return self._grant(
-            form.get("scope", "").split(), account, offline=form.get("access_type") == "offline"
-        )
+        return self._grant(form.get("scope", "").split(), account, offline=form.get("access_type") == "offline")
 
     def _grant(self, scopes: list[str], account: str | None, *, offline: bool) -> Answer:
         token = self.token(scopes, account)

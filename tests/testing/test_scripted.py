@@ -93,13 +93,9 @@ def test_headers_are_recorded_in_order_and_repeated(scripted: Origin) -> None:
 
 
 def test_raw_lines_and_a_false_length_are_sent_as_told(scripted: Origin) -> None:
-    answer = Answer(
-        200, [("Content-Length", "5")], b"0123456789", lines=[b"no colon", b"X: \xff"], then="close"
-    )
+    answer = Answer(200, [("Content-Length", "5")], b"0123456789", lines=[b"no colon", b"X: \xff"], then="close")
     scripted.on("GET", "/", answer)
-    assert talk(scripted) == (
-        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nno colon\r\nX: \xff\r\n\r\n0123456789"
-    )
+    assert talk(scripted) == (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nno colon\r\nX: \xff\r\n\r\n0123456789")
 
 
 def test_raw_replaces_the_whole_answer(scripted: Origin) -> None:

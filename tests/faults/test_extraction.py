@@ -79,13 +79,14 @@ class Bench:
     def extract(self, *layers: images.Layer) -> Outcome:
         self._number += 1
         self.target = self.root / f"target-{self._number}"
-        return self.extract_here(*layers)
+        outcome = self.extract_here(*layers)
+        assert outcome.code in (0, 1, 5), outcome.shown()
+        return outcome
 
     def extract_here(self, *layers: images.Layer) -> Outcome:
         layout = images.write_layout(self.root / "layout", {"v1": images.image(*layers)})
         outcome = self.sonar("image", "extract", f"oci:{layout}:v1", self.target)
         assert "Traceback" not in outcome.err, outcome.shown()
-        assert outcome.code in (0, 1, 2, 5), outcome.shown()
         assert [path.name for path in self.outside.iterdir()] == ["kept"], outcome.shown()
         assert (self.outside / "kept").read_text() == "as it was\n"
         assert (self.outside / "kept").stat().st_nlink == 1
@@ -169,7 +170,7 @@ def test_a_target_that_has_a_link_already(bench: Bench) -> None:
     """D2: a link that somebody put into the directory before is not followed either."""
     bench.target.mkdir()
     (bench.target / "door").symlink_to(bench.outside)
-    bench.extract_here(layer(file("door/evil")))
+    assert bench.extract_here(layer(file("door/evil"))).code in (1, 2)
 
 
 def test_whiteouts_hide_what_is_below(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import shutil
@@ -73,11 +74,14 @@ OrasClient(insecure=True).push(target=target, files=files, disable_path_validati
 
 
 def _random_layer(size: int, seed: int) -> images.Layer:
-    data = images.noise(size, seed) if size <= _MIB else b"".join(images.noise(_MIB, n) for n in range(size // _MIB))
-    return images.Layer(
-        images.Content("application/vnd.oci.image.layer.v1.tar+gzip", data),
-        "sha256:" + hashlib.sha256(data).hexdigest(),
-    )
+    """A layer of about so many bytes: random ones, and packed with gzip, or else skopeo would pack them."""
+    parts = [images.noise(_MIB, seed + number) for number in range(size // _MIB)]
+    plain = hashlib.sha256()
+    for part in parts:
+        plain.update(part)
+    data = b"".join(gzip.compress(part, 0, mtime=0) for part in parts)
+    content = images.Content("application/vnd.oci.image.layer.v1.tar+gzip", data)
+    return images.Layer(content, f"sha256:{plain.hexdigest()}")
 
 
 @dataclass(frozen=True)

@@ -237,6 +237,10 @@ def _too_long(what: str, url: str, limit: int) -> str:
     return f"{what} from {redact_url(url)} is longer than the {limit} bytes that are allowed"
 
 
+class _BodyFailed(Exception):
+    """What gives the body of a request raised something."""
+
+
 class _Budget:
     """The seconds that the attempts and waits of one request may take together."""
 
@@ -276,7 +280,8 @@ class Transport:
     def send(self, request: Request) -> Response:
         """Send `request`, again where that helps, and follow redirects. Any status is returned.
 
-        Raises ConnectionFailed, TimedOut, ProtocolError. The caller closes the response.
+        Raises ConnectionFailed, TimedOut, ProtocolError, and what the body's function raises. The caller closes the
+        response.
         """
         _check_headers(request.headers)
         _check_headers(request.private)
@@ -319,6 +324,8 @@ class Transport:
                 raw = self._exchange(request, url, budget)
             except SonarError:
                 raise
+            except _BodyFailed as failed:
+                raise failed.__cause__ or failed from None
             except Exception as error:
                 if self._closed.is_set():
                     closed = f"{request.method} {redact_url(url)} failed: the client was closed"
@@ -450,7 +457,17 @@ def _pieces(body: Body | None) -> Any:
     """The body in pieces: a timeout bounds the sending of each, where the whole may take longer."""
     if isinstance(body, bytes):
         return body if len(body) <= BLOCK else _slices(body)
-    return None if body is None else iter(body())
+    return None if body is None else _drawn(body())
+
+
+def _drawn(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """`pieces`, where an error of theirs is no error of the connection, which would be tried again."""
+    try:
+        yield from pieces
+    except SonarError:
+        raise
+    except Exception as error:
+        raise _BodyFailed from error
 
 
 def _slices(body: bytes) -> Iterator[memoryview]:

@@ -14,7 +14,7 @@ from sonar_core.transport import Origin as At
 from sonar_core.transport import Request, join_url, split_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from sonar_core.exchange import Exchange
     from sonar_core.transport import Transport
@@ -80,6 +80,26 @@ def test_a_body_of_unknown_length_is_chunked(scripted: Origin, transports: Calla
     transports(scripted.url).send(Request("PUT", f"{scripted.url}/x", body=lambda: (b"one", b"two"))).close()
     assert scripted.requests[0].body == b"onetwo"
     assert scripted.requests[0].header("Transfer-Encoding") == "chunked"
+
+
+@pytest.mark.parametrize("failure", [OSError(5, "Input/output error", "disk.img"), ValueError("odd"), UsageError("no")])
+def test_a_body_that_can_not_be_read_is_no_failure_of_the_connection(
+    failure: Exception, scripted: Origin, transports: Callable[..., Transport]
+) -> None:
+    """It would be the same again, so it is raised as it is, and its connection is not used any more."""
+
+    def body() -> Iterator[bytes]:
+        yield b"x" * 10
+        raise failure
+
+    scripted.on("PUT", "/x", Answer(201))
+    scripted.on("GET", "/y", Answer(200, body=b"fine"))
+    transport = transports(scripted.url)
+    with pytest.raises(type(failure)) as caught:
+        transport.send(Request("PUT", f"{scripted.url}/x", body=body, length=20))
+    assert caught.value is failure
+    assert transport.send(Request("GET", f"{scripted.url}/y")).read(10) == b"fine"
+    assert scripted.connections == 2
 
 
 def test_a_large_body_goes_in_pieces(scripted: Origin, transports: Callable[..., Transport]) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -158,3 +164,35 @@ def test_templates_that_do_not_fit(template: str, words: str, registry: Origin, 
     run = sonar("check", registry.host, "--format", template)
     assert (run.code, run.stdout) == (2, "")
     assert words in run.stderr
+
+
+def test_on_a_terminal_of_forty_columns(registry: Origin, tmp_path: Path) -> None:
+    """A real one: results are not cut or folded, and no colour is asked for with NO_COLOR."""
+    primary, secondary = pty.openpty()
+    fcntl.ioctl(secondary, termios.TIOCSWINSZ, struct.pack("HHHH", 20, 40, 0, 0))
+    environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "TERM": "xterm-256color", "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "sonar_core.cli"]
+    for arguments in (["check", registry.host], ["tag", "ls", f"{registry.host}/a"], ["check", "localhost:1"]):
+        subprocess.run(
+            [*command, *arguments],
+            stdin=secondary,
+            stdout=secondary,
+            stderr=secondary,
+            env={**environment, "SONAR_ATTEMPTS": "1"},
+            timeout=30,
+            check=False,
+        )
+    os.close(secondary)
+    shown = b""
+    with contextlib.suppress(OSError):  # the end of a terminal is an error on Linux
+        while data := os.read(primary, 65536):
+            shown += data
+    os.close(primary)
+    assert shown.decode().split("\r\n") == [
+        f"{registry.host}: ok, registry/2.0, no authentication asked for",
+        "v1",
+        "v2",
+        "né\\x1b[2J\\u202e",
+        "sonar: GET http://localhost:1/v2/ failed: connection refused",
+        "",
+    ]

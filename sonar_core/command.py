@@ -19,11 +19,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from .reference import Registry
-
 if TYPE_CHECKING:
     from .client import Client
     from .progress import Event
+    from .reference import Registry
 
 
 class Connect(Protocol):
@@ -59,4 +58,6 @@ class Raw:
 
 def default_registry() -> Registry:
     """`SONAR_REGISTRY`, else `localhost` over http. Raises BadReference."""
+    from .reference import Registry
+
     return Registry.parse(os.environ.get("SONAR_REGISTRY") or "http://localhost")

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sonar_core.errors import BadReference, ContentError, IntegrityError
-from sonar_core.platforms import Platform
 from sonar_core.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from hashlib import _Hash
+
+    from sonar_core.platforms import Platform
 
 #: Algorithm → how many hexadecimal digits (image-spec, descriptor.md, "Registered algorithms").
 _HEX_LENGTH = {"sha256": 64, "sha512": 128}
@@ -105,7 +106,7 @@ class Descriptor:
             digest=_digest(obj.get("digest"), f"{what}.digest"),
             size=_size(obj.get("size"), f"{what}.size"),
             annotations=annotations_from_json(obj.get("annotations"), what=f"{what}.annotations"),
-            platform=None if platform is None else Platform.from_json(platform, what=f"{what}.platform"),
+            platform=None if platform is None else _platform(platform, what=f"{what}.platform"),
             artifact_type=artifact_type_from_json(artifact_type, what=f"{what}.artifactType"),
             urls=_strings(obj.get("urls"), f"{what}.urls"),
             data=_data(obj.get("data"), f"{what}.data"),
@@ -155,6 +156,12 @@ def _hex_length(algorithm: str) -> int:
         message = f"the digest algorithm {quoted(algorithm)} is not supported, only {known}"
         raise BadReference(message, hint=_EXAMPLE)
     return _HEX_LENGTH[algorithm]
+
+
+def _platform(value: object, what: str) -> Platform:
+    from sonar_core.platforms import Platform  # most descriptors name none
+
+    return Platform.from_json(value, what=what)
 
 
 def _media_type(value: object, what: str) -> str:

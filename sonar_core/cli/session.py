@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from sonar_core.command import Connect, Progress, Report
 from sonar_core.errors import UsageError
-from sonar_core.exchange import Exchange
 from sonar_core.hookspecs import hookimpl
 from sonar_core.plugins import Plugins
 from sonar_core.settings import Settings
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from sonar_core.client import Client
+    from sonar_core.exchange import Exchange
     from sonar_core.progress import Event
     from sonar_core.reference import Registry
 

@@ -13,7 +13,8 @@ from sonar_core.auth_types import AuthContext, Credentials, Grant, TokenAnswer, 
 from sonar_core.challenge import Challenge
 from sonar_core.errors import AuthError
 from sonar_core.reference import Registry
-from sonar_plugins.auth_schemes import basic, bearer
+from sonar_plugins.basic import flow as basic
+from sonar_plugins.bearer import flow as bearer
 
 REALM = "https://auth.example.com/token"
 ALICE = Credentials("alice", "wonder:land", source="the test")

@@ -10,11 +10,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from sonar_core.auth_types import Grant, TokenRequest
-from sonar_core.hookspecs import AuthScheme, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -24,11 +22,6 @@ if TYPE_CHECKING:
 CLIENT_ID = "sonar"
 
 _ABSENT = frozenset({404, 405})  # what a token server without this method answers
-
-
-@hookimpl
-def sonar_auth_schemes() -> Iterable[AuthScheme]:
-    return [AuthScheme("Bearer", flow, priority=20)]
 
 
 def flow(context: AuthContext) -> AuthFlow:
@@ -75,7 +68,7 @@ def _basic(who: Credentials) -> dict[str, str]:
     """An identity token goes as a password where OAuth2 is not spoken (containerd and ACR do the same)."""
     from dataclasses import replace
 
-    from .basic import authorization
+    from sonar_plugins.basic.flow import authorization
 
     return {"Authorization": authorization(replace(who, password=who.identity_token or who.password))}
 

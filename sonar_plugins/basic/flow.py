@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from sonar_core.auth_types import Grant
-from sonar_core.hookspecs import AuthScheme, hookimpl
 
 if TYPE_CHECKING:
     from sonar_core.auth_types import AuthContext, AuthFlow, Credentials
-
-
-@hookimpl
-def sonar_auth_schemes() -> Iterable[AuthScheme]:
-    return [AuthScheme("Basic", flow, priority=10)]
 
 
 def flow(context: AuthContext) -> AuthFlow:

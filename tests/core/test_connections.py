@@ -240,3 +240,47 @@ def test_a_closed_transport_sends_nothing(scripted: Origin, transports: Callable
     with pytest.raises(ConnectionFailed, match="the client was closed"):
         transport.pause(60)
     assert scripted.connections == 0
+
+
+# ── names with several addresses ────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 1)),
+        (9999, socket.SOCK_STREAM, 6, "", ("::1", 1, 0, 0)),
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("169.254.169.254", 80)),
+    ],
+    ids=["refused", "a family that the system lacks", "an address that is never followed"],
+)
+def test_the_next_address_is_tried(
+    first: Any, scripted: Origin, transports: Callable[..., Transport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name may have an address that does not answer: an IPv6 one, mostly."""
+    second = (socket.AF_INET, socket.SOCK_STREAM, 6, "", (scripted.address, scripted.port))
+    addresses = {scripted.address: [second], "other.test": [first, second]}
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *_: addresses[host])
+    scripted.on("GET", "/x", Answer(307, {"Location": f"http://other.test:{scripted.port}/y"}))
+    scripted.on("GET", "/y", Answer(200, body=b"found"))
+    transport = transports(scripted.url, attempts=1)
+    assert transport.send(Request("GET", f"{scripted.url}/x")).read(10) == b"found"
+
+
+def test_each_address_has_its_share_of_the_time(
+    scripted: Origin, transports: Callable[..., Transport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that swallows packets leaves time for the next; here the queue of a listener that never accepts is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, contextlib.ExitStack() as stack:
+        for _ in range(3):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(deaf.getsockname())
+        addresses = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", address)
+            for address in (deaf.getsockname(), (scripted.address, scripted.port))
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_: addresses)
+        scripted.on("GET", "/x", Answer(200, body=b"found"))
+        transport = transports(scripted.url, attempts=1, timeout=2.0)
+        assert transport.send(Request("GET", f"{scripted.url}/x")).read(10) == b"found"

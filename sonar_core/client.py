@@ -237,8 +237,16 @@ class Client:
             raise AttributeError(str(error)) from error
 
     def pause(self, seconds: float) -> None:
-        """Wait. Raises ConnectionFailed as soon as the client is closed."""
+        """Wait. Raises ConnectionFailed as soon as the client is closed or interrupted."""
         self._transport.pause(seconds)
+
+    def interrupt(self, seconds: float, *, wake: bool) -> None:
+        """Refuse requests for so many seconds, but for those with `patience`: they take back what was begun.
+
+        `wake`: whoever waits for an answer gets an error now; else, an answer that is on its way is taken.
+        Afterwards the client is as it was.
+        """
+        self._transport.interrupt(seconds, wake=wake)
 
     def close(self) -> None:
         """Close the connections. Threads that wait for an answer get an error."""

@@ -187,9 +187,14 @@ class Sockets:
             self._open.add(sock)
 
     def abort(self) -> None:
-        """Shut every socket down: whoever waits on one gets an error now."""
+        """Shut every socket down, and take no further ones."""
         with self._lock:
             self._aborted = True
+        self.shut()
+
+    def shut(self) -> None:
+        """Shut every socket down: whoever waits on one gets an error now."""
+        with self._lock:
             sockets = list(self._open)
         for sock in sockets:
             try:

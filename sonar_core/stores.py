@@ -118,6 +118,10 @@ class Store(Protocol):
         """Take a manifest away, and every name that it had."""
         ...
 
+    def interrupt(self, seconds: float, *, wake: bool) -> None:
+        """Let only what takes back begin in the next `seconds`. `wake`: whoever waits gets an error now."""
+        ...
+
     def close(self) -> None:
         """Finish what was put in, if it needs finishing, and let go of it. May be called again."""
         ...

@@ -274,7 +274,9 @@ class Transport:
         self._pools: dict[str | None, Any] = {}  # by proxy
         self._ways: dict[Origin, Any] = {}  # which of them leads to an origin
         self._sockets: Sockets | None = None
-        self._closed = threading.Event()
+        self._closed = False
+        self._refuse_until = 0.0
+        self._changed = threading.Condition()  # of the two above
         self._next_slot = 0.0
 
     def send(self, request: Request) -> Response:
@@ -327,9 +329,10 @@ class Transport:
             except _BodyFailed as failed:
                 raise failed.__cause__ or failed from None
             except Exception as error:
-                if self._closed.is_set():
-                    closed = f"{request.method} {redact_url(url)} failed: the client was closed"
-                    raise ConnectionFailed(closed, attempts=tried) from error
+                if self._refuses(request):
+                    raise ConnectionFailed(
+                        f"{request.method} {redact_url(url)} failed: {self._why()}", attempts=tried
+                    ) from error
                 attempts = attempts.after_failure(error) if request.may_repeat or connect_failed(error) else None
                 wait = attempts.get_backoff_time() if attempts is not None else 0.0
                 if attempts is None or wait > budget.left():
@@ -359,14 +362,25 @@ class Transport:
                 raise ConnectionFailed(f"{request.method} {redact_url(url)} refused: {refusal}")
 
     def pause(self, seconds: float) -> None:
-        """Wait. Raises ConnectionFailed as soon as the client is closed."""
-        if seconds > 0 and self._closed.wait(seconds):
-            raise ConnectionFailed("the client was closed")
+        """Wait. Raises ConnectionFailed as soon as the client is closed or interrupted."""
+        with self._changed:
+            if self._changed.wait_for(self._refuses, timeout=max(0.0, seconds)):
+                raise ConnectionFailed(self._why())
+
+    def _refuses(self, request: Request | None = None) -> bool:
+        """Whether a request is not to be sent: while interrupted, only one that says farewell is."""
+        farewell = request is not None and request.patience is not None
+        return self._closed or (time.monotonic() < self._refuse_until and not farewell)
+
+    def _why(self) -> str:
+        return "the client was closed" if self._closed else "interrupted"
 
     def _exchange(self, request: Request, url: str, budget: _Budget) -> Any:
         """One attempt: urllib3's answer, whose body is not read yet."""
         from urllib3 import Timeout
 
+        if self._refuses(request):
+            raise ConnectionFailed(f"{request.method} {redact_url(url)} failed: {self._why()}")
         budget.extend(self._pace())
         limit = request.patience or budget.left() / _WAITS
         if limit <= 0:
@@ -417,8 +431,8 @@ class Transport:
 
         origin = Origin.of(url)
         with self._lock:
-            if self._closed.is_set():
-                raise ConnectionFailed("the client is closed")
+            if self._closed:
+                raise ConnectionFailed(self._why())
             if self._sockets is None:
                 self._sockets = Sockets()
             if origin not in self._ways:
@@ -440,9 +454,23 @@ class Transport:
         self.pause(slot - now)
         return slot - now
 
+    def interrupt(self, seconds: float, *, wake: bool) -> None:
+        """Refuse requests for so many seconds, but for those with `patience`: they take back what was begun.
+
+        `wake`: whoever waits for an answer gets an error now; else, an answer that is on its way is taken.
+        """
+        with self._changed:
+            self._refuse_until = time.monotonic() + seconds
+            self._changed.notify_all()
+        with self._lock:
+            if wake and self._sockets is not None:
+                self._sockets.shut()
+
     def close(self) -> None:
         """Close all connections. Threads that wait for an answer get an error."""
-        self._closed.set()
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
         with self._lock:
             if self._sockets is not None:
                 self._sockets.abort()

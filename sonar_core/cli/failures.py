@@ -9,8 +9,7 @@ from sonar_core.errors import SonarError
 from sonar_core.redaction import printable
 
 from . import output
-
-INTERRUPTED = 130
+from .signals import INTERRUPTED, Ended
 
 
 def exit_code_for(error: BaseException) -> int:
@@ -24,7 +23,7 @@ def exit_code_for(error: BaseException) -> int:
         traceback.print_exception(error)
     if isinstance(error, KeyboardInterrupt):
         tell("interrupted")
-        return INTERRUPTED
+        return error.exit_code if isinstance(error, Ended) else INTERRUPTED
     if isinstance(error, SonarError):
         tell(str(error))
         return error.exit_code

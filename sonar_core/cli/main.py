@@ -6,20 +6,21 @@ import os
 import sys
 from typing import NoReturn
 
-_INTERRUPTED = 130
+_FROM_SIGNALS = 128  # exit codes above this are those of runs that a signal ended
 
 
 def main() -> NoReturn:
     """Run the program and exit."""
     try:
-        from . import output
+        from . import output, signals
 
+        signals.prepare()
         output.prepare()
         code = run(sys.argv[1:])
-    except KeyboardInterrupt:  # while it starts
+    except KeyboardInterrupt as stop:  # while it starts
         print("sonar: interrupted", file=sys.stderr)
-        code = _INTERRUPTED
-    if code == _INTERRUPTED:
+        code = getattr(stop, "exit_code", 130)
+    if code > _FROM_SIGNALS:
         # sys.exit() would wait for threads, and one that looks up a name can't be interrupted.
         os._exit(code)
     sys.exit(code)

@@ -166,6 +166,9 @@ class DockerArchive(ReadOnly):
         """Those that a layout in the archive lists."""
         return iter(()) if self._layout is None else self._layout.referrers(digest)
 
+    def interrupt(self, seconds: float, *, wake: bool) -> None:
+        """Nothing: no thread waits for long here."""
+
     def close(self) -> None:
         """Close the file."""
         self._members.close()

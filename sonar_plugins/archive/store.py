@@ -148,6 +148,9 @@ class OciArchive(ReadOnly, ReadableLayout):
                 if (region := self.members.find(name)) is not None and name == blob_name(digest):
                     yield digest, region
 
+    def interrupt(self, seconds: float, *, wake: bool) -> None:
+        """Nothing: no thread waits for long here."""
+
     def close(self) -> None:
         """Close the file."""
         self.members.close()

@@ -192,6 +192,9 @@ class OciArchiveWriter:
     def _append(self, file: int, name: str, data: bytes) -> None:
         _write(file, _header(name, len(data)) + data + bytes(-len(data) % _BLOCK))
 
+    def interrupt(self, seconds: float, *, wake: bool) -> None:
+        """Nothing: no thread waits for long here."""
+
     def close(self) -> None:
         """Write the index, and put the archive in its place. Nothing happens where nothing was put in."""
         with self._lock:

@@ -20,7 +20,7 @@ from .stream import BlobStream
 from .upload import Session, Upload, uploads_url
 
 #: Answers to a mount after which an ordinary upload is worth a try.
-_MOUNT_REFUSED = frozenset({400, 401, 403, 404, 405, 501})
+_NO_MOUNT = frozenset({400, 401, 403, 404, 405, 501})
 _BLOB = "application/octet-stream"
 
 
@@ -93,7 +93,7 @@ class Blobs:
         """
         session, done = None, False
         if mount_from is not None:
-            session, done = self._mount(path, digest, mount_from)
+            session, done = self._mount(path, digest, mount_from, refused=_NO_MOUNT)
         elif single:
             session, done = self._post(path, digest, body, size)
         if not done:
@@ -101,8 +101,11 @@ class Blobs:
         return done and mount_from is not None
 
     def mount(self, path: str, digest: Digest, source_path: str) -> bool:
-        """Take a blob over from another repository of the registry (end-11). False where it is refused."""
-        session, mounted = self._mount(path, digest, source_path)
+        """Take a blob over from another repository of the registry (end-11). False where it does not do that.
+
+        Raises Unauthorized and Forbidden.
+        """
+        session, mounted = self._mount(path, digest, source_path, refused=_NO_MOUNT - {401, 403})
         if session is not None:
             session.cancel()
         return mounted
@@ -111,8 +114,13 @@ class Blobs:
         """Remove it from the repository (end-10). Raises NotFound, Unsupported."""
         self._client.request("DELETE", _url(path, digest), scopes=[delete(path)], expect=(200, 202, 204)).close()
 
-    def _mount(self, path: str, digest: Digest, source_path: str) -> tuple[Session | None, bool]:
-        """The session that the registry opened instead, if it did, and whether the blob was mounted."""
+    def _mount(
+        self, path: str, digest: Digest, source_path: str, *, refused: frozenset[int]
+    ) -> tuple[Session | None, bool]:
+        """The session that the registry opened instead, if it did, and whether the blob was mounted.
+
+        An answer whose status is in `refused` means that it was not.
+        """
         url = f"{uploads_url(path)}?mount={digest}&from={check_path(source_path)}"
         try:
             with self._client.request(
@@ -124,9 +132,11 @@ class Blobs:
                 opened = Session(self._client, path, response) if response.headers.get("Location") else None
                 return opened, False
         except AuthError:  # a token for both repositories, perhaps, where one for this alone can be had
+            if 401 not in refused:
+                raise
             return None, False
         except ResponseError as error:
-            if error.status not in _MOUNT_REFUSED:
+            if error.status not in refused:
                 raise
             return None, False
 

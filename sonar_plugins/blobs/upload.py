@@ -102,11 +102,15 @@ class Session:
 
     def cancel(self) -> None:
         """Give it up (end-14), if that can be done in a moment. Raises nothing."""
-        try:
-            self._client.request(
-                "DELETE", self.url, scopes=self._scopes, expect=(200, 202, 204), patience=_FAREWELL
-            ).close()
-        except SonarError:
+        for _ in range(2):  # a kept connection may turn out to be closed
+            try:
+                self._client.request(
+                    "DELETE", self.url, scopes=self._scopes, expect=(200, 202, 204), patience=_FAREWELL
+                ).close()
+            except ConnectionFailed:
+                continue
+            except SonarError:
+                return
             return
 
 

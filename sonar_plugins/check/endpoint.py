@@ -12,7 +12,7 @@ _VERSION = "Docker-Distribution-API-Version"
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What `/v2/` said. `auth`: the scheme asked for, as "basic"; `api_version`: as "registry/2.0"; both may be None."""
+    """What `/v2/` said. `auth`: the scheme asked for, as "basic"; `api_version`: as "registry/2.0"; or None."""
 
     registry: str
     url: str

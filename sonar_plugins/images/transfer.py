@@ -31,7 +31,7 @@ class Transfer:
     ) -> None:
         self._plan = plan
         self._fetch_foreign = fetch_foreign
-        self._work = Work(jobs)
+        self._work = Work(jobs, self._interrupt)
         self._listen = listen
         self._source = plan.source.store
         self._target = plan.target.store
@@ -53,6 +53,10 @@ class Transfer:
     def look(self) -> None:
         """Find out what `run` would do with each blob, and do nothing."""
         self._work.run(partial(self._look, blob) for blob in self._blobs())
+
+    def _interrupt(self, seconds: float, wake: bool) -> None:
+        for store in (self._source, self._target):
+            store.interrupt(seconds, wake=wake)
 
     def _blobs(self) -> list[Descriptor]:
         """The largest first: so they end together with the others."""

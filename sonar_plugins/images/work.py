@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
 from sonar_core.errors import SonarError
 
+_POLITE = 0.3  # seconds in which they may end by themselves
 _GRACE = 1.5  # seconds that the others have to take back what they began
 
 
@@ -17,10 +17,15 @@ class Cancelled(SonarError):
 
 
 class Work:
-    """Runs tasks in at most `jobs` threads."""
+    """Runs tasks in at most `jobs` threads.
 
-    def __init__(self, jobs: int) -> None:
+    `interrupt(seconds, wake)` is called when they are to end: nothing new is to begin, and with `wake` those that wait
+    are to wait no longer.
+    """
+
+    def __init__(self, jobs: int, interrupt: Callable[[float, bool], None]) -> None:
         self._jobs = max(1, jobs)
+        self._interrupt = interrupt
         self._changed = threading.Condition()
         self._waiting: deque[Callable[[], None]] = deque()
         self._busy = 0
@@ -41,14 +46,15 @@ class Work:
         """Do all tasks. Raises the first error, when the others have ended or their time is up."""
         self._waiting.extend(tasks)
         count = min(self._jobs, len(self._waiting))
-        with self._changed:
-            self._busy = count
-        if count == 1:
-            self._loop(main=True)
-        else:
-            for number in range(count):
-                threading.Thread(target=self._loop, name=f"transfer {number}", daemon=True).start()
         try:
+            if count == 1:
+                self._busy = 1
+                self._loop(main=True)
+            else:
+                for number in range(count):
+                    with self._changed:
+                        self._busy += 1
+                    threading.Thread(target=self._loop, name=f"transfer {number}", daemon=True).start()
             with self._changed:
                 while self._busy and self._failure is None:
                     self._changed.wait()
@@ -73,14 +79,19 @@ class Work:
                 with self._changed:
                     self._failure = self._failure or error
                     self._cancelled = True
-                if main and not isinstance(error, Exception):
-                    raise
+                    if main and not isinstance(error, Exception):
+                        self._busy -= 1
+                        raise
 
     def _stop(self, failure: BaseException | None) -> None:
-        deadline = time.monotonic() + _GRACE
         with self._changed:
             self._failure = self._failure or failure
             self._cancelled = True
             self._waiting.clear()
-            while self._busy and (left := deadline - time.monotonic()) > 0:
-                self._changed.wait(left)
+            if self._busy:
+                self._interrupt(_GRACE, False)
+                # An answer that is on its way says what there is to be taken back: the session that a POST opened.
+                self._changed.wait_for(lambda: not self._busy, timeout=_POLITE)
+            if self._busy:
+                self._interrupt(_GRACE, True)
+                self._changed.wait_for(lambda: not self._busy, timeout=_GRACE - _POLITE)

@@ -99,6 +99,9 @@ class Layout(ReadableLayout):
             found |= {child.digest for child in children if not is_manifest(child.media_type)}
         return found
 
+    def interrupt(self, seconds: float, *, wake: bool) -> None:
+        """Nothing: no thread waits for long here."""
+
     def close(self) -> None:
         """Remove what is not complete. What was put in is there already."""
         self._files.close()

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 
 from sonar_core.client import Client
 from sonar_core.content import Descriptor, Digest
-from sonar_core.errors import IntegrityError, NotFound, ResponseError, UsageError
+from sonar_core.errors import AuthError, Forbidden, IntegrityError, NotFound, ResponseError, Unauthorized, UsageError
 from sonar_core.manifest import Manifest
 from sonar_core.reference import Reference, Repository
 from sonar_core.stores import Blob, Incomplete, Name, Opening, Store
@@ -116,7 +116,10 @@ class RegistryStore:
         """Take a blob over from another repository of the same registry: one POST. False where it is refused."""
         if not isinstance(source, RegistryStore):
             return False
-        return self._blobs.mount(self.path, blob.digest, source.path)
+        try:
+            return self._blobs.mount(self.path, blob.digest, source.path)
+        except (Unauthorized, Forbidden, AuthError):
+            return False
 
     def put_manifest(self, manifest: Manifest, tag: str | None = None, *, part: bool = False) -> None:
         """Put a manifest under a tag or its digest; where the registry keeps no referrers, note it with its subject.
@@ -141,6 +144,10 @@ class RegistryStore:
         manifest = self.manifest(digest)
         self._manifests.delete(self.path, digest)
         self._referrers.remove(self.path, manifest)
+
+    def interrupt(self, seconds: float, *, wake: bool) -> None:
+        """As `Client.interrupt`."""
+        self.client.interrupt(seconds, wake=wake)
 
     def close(self) -> None:
         """Nothing: whoever opened the Client closes it."""

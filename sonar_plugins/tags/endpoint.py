@@ -11,7 +11,7 @@ from sonar_core.client import Client
 from sonar_core.content import Digest
 from sonar_core.errors import BadReference, ProtocolError
 from sonar_core.parallel import ordered_map
-from sonar_core.reference import check_path
+from sonar_core.reference import check_path, check_tag
 
 from .created import created_of
 
@@ -51,7 +51,7 @@ class Tags:
         manifests = self._client.endpoint("manifests")
 
         def look(tag: str) -> Tag:
-            return Tag(tag, manifests.head(path, tag).digest)
+            return Tag(tag, manifests.head(path, self._checked(path, tag)).digest)
 
         return ordered_map(look, tags, self._jobs)
 
@@ -59,10 +59,19 @@ class Tags:
         """Each of `tags` with its digest and the time that its config states; None where it states none."""
 
         def look(tag: str) -> Tag:
-            manifest, created = created_of(self._client, path, tag)
+            manifest, created = created_of(self._client, path, self._checked(path, tag))
             return Tag(tag, manifest.digest, created)
 
         return ordered_map(look, tags, self._jobs)
+
+    def _checked(self, path: str, tag: str) -> str:
+        """A tag that the registry named, before it is part of a URL."""
+        try:
+            return check_tag(tag)
+        except BadReference as error:
+            raise ProtocolError(
+                f"{self._client.registry} lists a tag of {path} that is none: {error.message}"
+            ) from error
 
     @property
     def _jobs(self) -> int:

@@ -94,8 +94,14 @@ def listing(slow: Slow, target: Path) -> list[str]:
 WORK = (pull, archive, send, across, blob, listing)
 
 
-def interrupt(slow: Slow, work: Callable[[Slow, Path], list[str]], target: Path, after: float) -> None:
-    """Run the work, press Ctrl-C after so many seconds, and look at what is left."""
+def interrupt(
+    slow: Slow,
+    work: Callable[[Slow, Path], list[str]],
+    target: Path,
+    after: float,
+    how: signal.Signals = signal.SIGINT,
+) -> None:
+    """Run the work, press Ctrl-C (or send another signal) after so many seconds, and look at what is left."""
     target.parent.mkdir(parents=True, exist_ok=True)
     process = subprocess.Popen(
         [sys.executable, "-m", "sonar_core.cli", *work(slow, target), "--progress", "none"],
@@ -106,7 +112,7 @@ def interrupt(slow: Slow, work: Callable[[Slow, Path], list[str]], target: Path,
     try:
         time.sleep(after)
         pressed = time.monotonic()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(how)
         _, stderr = process.communicate(timeout=20)
         taken = time.monotonic() - pressed
     finally:
@@ -115,7 +121,7 @@ def interrupt(slow: Slow, work: Callable[[Slow, Path], list[str]], target: Path,
     what = f"{work.__name__}, interrupted after {after:.2f} s: exit {process.returncode} {taken:.2f} s later\n{stderr}"
     assert "Traceback" not in stderr, what
     # 0: it was done before; -2: it was pressed before the interpreter had come as far as to take notice.
-    assert process.returncode in (130, 0, -signal.SIGINT), what
+    assert process.returncode in (128 + how, 0, -how), what
     assert taken < _WITHIN + _SLACK, what
     assert _settled(slow) == [], what
     _check_left(target, slow.layer, done=process.returncode == 0, what=what)
@@ -146,6 +152,12 @@ def test_ctrl_c_leaves_nothing_half_done(slow: Slow, tmp_path: Path, work: Calla
     chance = random.Random(work.__name__)
     for number in range(2):
         interrupt(slow, work, tmp_path / str(number) / f"{work.__name__}-{number}", chance.uniform(0.2, 1.6))
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP])
+def test_a_cancelled_job_leaves_nothing_half_done(slow: Slow, tmp_path: Path, how: signal.Signals) -> None:
+    for number, work in enumerate((pull, send)):
+        interrupt(slow, work, tmp_path / str(number) / f"{work.__name__}-{how.name.lower()}", 1.0, how)
 
 
 @pytest.mark.slow

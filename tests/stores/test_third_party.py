@@ -81,6 +81,9 @@ class Shelf:
     def delete_manifest(self, digest: Digest) -> None:
         del self.manifests[digest]
 
+    def interrupt(self, seconds: float, *, wake: bool) -> None:
+        """Nothing: no thread waits for long here."""
+
     def close(self) -> None:
         pass
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 from sonar_core.client import Client
 from sonar_core.plugins import Plugins
 from sonar_core.settings import Settings
 from sonar_core.transport import Transport
+
+# A machine that is busy is no bug.
+hypothesis.settings.register_profile("sonar", deadline=None)
+hypothesis.settings.load_profile("sonar")
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

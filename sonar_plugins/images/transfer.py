@@ -6,12 +6,11 @@ from collections.abc import Callable, Generator
 from functools import partial
 
 from sonar_core.content import Descriptor
-from sonar_core.errors import Unsupported
-from sonar_core.hashing import verified
 from sonar_core.manifest import Manifest
 from sonar_core.progress import Event, Listener
 from sonar_core.stores import Blob, Incomplete, Reader
 
+from .checked import Checked
 from .plan import Plan
 from .result import Tally
 from .work import Work
@@ -105,7 +104,7 @@ class Transfer:
         read: Reader = partial(self._source.open_blob, blob)
         if self._fetch_foreign is not None and blob.digest in self._plan.graph.foreign:
             read = partial(self._fetch_foreign, blob, read)
-        return read if self._target.verifies else partial(_verified, blob, read)
+        return read if self._target.verifies else Checked(blob, read)
 
     def _put(self, manifest: Manifest) -> None:
         self._work.check()
@@ -132,10 +131,3 @@ class Transfer:
 
 def _embedded(data: bytes, start: int, stop: int | None) -> Generator[bytes, None, None]:
     yield data[start:stop]
-
-
-def _verified(blob: Descriptor, read: Reader, start: int, stop: int | None) -> Generator[bytes, None, None]:
-    """For a store that does not verify. Only a blob that is read from its beginning to its end can be verified."""
-    if start or stop is not None:
-        raise Unsupported(f"{blob.digest} is read from its beginning, so that it is verified", status=0, url="")
-    yield from verified(read(0, None), blob.digest, blob.size)

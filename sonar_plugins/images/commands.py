@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -66,9 +67,9 @@ def copy(
 
     A place is a reference, oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME:TAG].
     """
-    options = Options(tuple(platform or ()), referrers, not no_clobber, dry_run, foreign_layers)
-    pairs = [(source, target)]
-    return _copies(pairs, options, Stores(connect, plugins), settings.with_options(jobs=jobs), progress, report)[0]
+    options = _options(platform, referrers, no_clobber, dry_run, foreign_layers)
+    session = _Session(Stores(connect, plugins), settings.with_options(jobs=jobs), progress, report)
+    return session.copies([(source, target)], options)[0]
 
 
 def pull(
@@ -94,9 +95,9 @@ def pull(
         raise UsageError("name what to pull, and then where to", hint="as in sonar image pull nginx:1.27 oci:nginx")
     if not split_location(target, plugins.stores())[0]:
         raise UsageError(f"{target!r} is a reference, not a place on disk", hint=f"perhaps oci:{target}, or image copy")
-    options = Options(tuple(platform or ()), referrers, not no_clobber, dry_run, foreign_layers)
-    pairs = [(source, target) for source in sources]
-    return _copies(pairs, options, Stores(connect, plugins), settings.with_options(jobs=jobs), progress, report)
+    options = _options(platform, referrers, no_clobber, dry_run, foreign_layers)
+    session = _Session(Stores(connect, plugins), settings.with_options(jobs=jobs), progress, report)
+    return session.copies([(source, target) for source in sources], options)
 
 
 def push(
@@ -118,32 +119,43 @@ def push(
     for reference in references:
         if split_location(reference, plugins.stores())[0]:
             raise UsageError(f"{reference!r} is no reference", hint="sonar image copy writes to any place")
-    options = Options(tuple(platform or ()), referrers, not no_clobber, dry_run, foreign_layers)
-    pairs = [(source, reference) for reference in references]
-    return _copies(pairs, options, Stores(connect, plugins), settings.with_options(jobs=jobs), progress, report)
+    options = _options(platform, referrers, no_clobber, dry_run, foreign_layers)
+    session = _Session(Stores(connect, plugins), settings.with_options(jobs=jobs), progress, report)
+    return session.copies([(source, reference) for reference in references], options)
 
 
-def _copies(
-    pairs: list[tuple[str, str]],
-    options: Options,
-    stores: Stores,
-    settings: Settings,
-    progress: Progress,
-    report: Report,
-) -> list[CopyResult]:
-    """The copies, one after the other. They are done when the stores are closed: an archive is finished then."""
-    results = []
-    with stores:
-        places = [(stores.open(a), stores.open(b, write=True)) for a, b in pairs]
-        _check_names(places)
-        for source, target in places:
-            result = copy_place(source, target, options=options, settings=settings, progress=progress)
-            if result.digest != result.source_digest:
-                report(f"{target}: a smaller index, with the digest {result.digest} instead of {result.source_digest}")
-            for blob in result.foreign:
-                report(f"{blob.digest} is kept elsewhere and was not moved; --foreign-layers fetches it")
-            results.append(result)
-    return results
+def _options(
+    platforms: list[Platform] | None, referrers: bool, no_clobber: bool, dry_run: bool, foreign: bool
+) -> Options:
+    return Options(tuple(platforms or ()), referrers, not no_clobber, dry_run, foreign)
+
+
+@dataclass(frozen=True)
+class _Session:
+    """What the copies of one run have in common."""
+
+    stores: Stores
+    settings: Settings
+    progress: Progress
+    report: Report
+
+    def copies(self, pairs: list[tuple[str, str]], options: Options) -> list[CopyResult]:
+        """The copies, one after the other. They are done when the stores are closed: an archive is finished then."""
+        results = []
+        with self.stores:
+            places = [(self.stores.open(a), self.stores.open(b, write=True)) for a, b in pairs]
+            _check_names(places)
+            for source, target in places:
+                result = copy_place(source, target, options=options, settings=self.settings, progress=self.progress)
+                self._remark(result)
+                results.append(result)
+        return results
+
+    def _remark(self, result: CopyResult) -> None:
+        if result.digest != result.source_digest:
+            self.report(f"{result.target}: a smaller index: digest {result.digest} instead of {result.source_digest}")
+        for blob in result.foreign:
+            self.report(f"{blob.digest} is kept elsewhere and was not moved; --foreign-layers fetches it")
 
 
 def _check_names(places: list[tuple[Place, Place]]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sonar_core.errors import IntegrityError, Missing
+from sonar_core.errors import ContentError, IntegrityError, Missing
 from sonar_core.testing.scripted import Answer, error
 from tests.images import samples
 from tests.support import images
@@ -258,3 +259,41 @@ def test_progress_is_told(move: Callable[..., CopyResult], tmp_path: Path) -> No
         assert [of_this[0].kind, of_this[-1].kind] == ["start", "finish"]
         assert of_this[-1].outcome == "sent"
         assert sum(event.bytes for event in of_this if event.kind == "advance") == size
+
+
+def test_indexes_inside_of_indexes_end(move: Callable[..., CopyResult], tmp_path: Path) -> None:
+    """ROBUSTNESS: "An index that contains itself, or a thousand nested ones → a cycle or depth error"."""
+    nested = images.index()
+    for _ in range(20):
+        nested = images.index(nested)
+    images.write_layout(tmp_path / "start", {"v1": nested})
+    with pytest.raises(ContentError, match="inside of one another"):
+        move(f"oci:{tmp_path}/start:v1", f"oci:{tmp_path}/end:v1")
+    assert not (tmp_path / "end").exists()
+
+
+def test_an_index_that_lies_about_a_size(move: Callable[..., CopyResult], tmp_path: Path) -> None:
+    image = images.image()
+    document = images.index(image).manifest.json
+    document["manifests"][0]["size"] += 1
+    content = images.Content(images.index().manifest.media_type, json.dumps(document).encode())
+    images.write_layout(tmp_path / "start", {"v1": images.Image(content, (), (image,))})
+    with pytest.raises(ContentError, match="the index says"):
+        move(f"oci:{tmp_path}/start:v1", f"oci:{tmp_path}/end:v1")
+
+
+def test_content_in_the_manifest_is_not_fetched(
+    move: Callable[..., CopyResult], scripted: Origin, tmp_path: Path
+) -> None:
+    """image-spec, descriptor.md: `data` holds the content itself."""
+    artifact = samples.artifact()
+    document = artifact.manifest.json
+    for place, blob in ((document["config"], artifact.blobs[0]), (document["layers"][0], artifact.blobs[1])):
+        place["data"] = base64.b64encode(blob.data).decode()
+    content = images.Content(artifact.manifest.media_type, json.dumps(document).encode())
+    answer = Answer(200, {"Content-Type": content.media_type, "Docker-Content-Digest": content.digest}, content.data)
+    scripted.on("GET|HEAD", f"/v2/a/manifests/{content.digest}", answer)
+    move(f"{scripted.host}/a@{content.digest}", f"oci:{tmp_path}/end:v1")
+    assert all("/manifests/" in request.path for request in scripted.requests)
+    for blob in artifact.blobs:
+        assert (tmp_path / "end" / "blobs" / blob.digest.replace(":", "/")).read_bytes() == blob.data

@@ -235,7 +235,7 @@ def test_a_closed_transport_sends_nothing(scripted: Origin, transports: Callable
     transport = transports(scripted.url)
     transport.close()
     transport.close()
-    with pytest.raises(ConnectionFailed, match="the client is closed"):
+    with pytest.raises(ConnectionFailed, match="the client was closed"):
         transport.send(Request("GET", f"{scripted.url}/x"))
     with pytest.raises(ConnectionFailed, match="the client was closed"):
         transport.pause(60)
@@ -260,7 +260,9 @@ def test_the_next_address_is_tried(
     """A name may have an address that does not answer: an IPv6 one, mostly."""
     second = (socket.AF_INET, socket.SOCK_STREAM, 6, "", (scripted.address, scripted.port))
     addresses = {scripted.address: [second], "other.test": [first, second]}
-    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *_: addresses[host])
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *_: addresses[host if isinstance(host, str) else host.decode()]
+    )
     scripted.on("GET", "/x", Answer(307, {"Location": f"http://other.test:{scripted.port}/y"}))
     scripted.on("GET", "/y", Answer(200, body=b"found"))
     transport = transports(scripted.url, attempts=1)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
-_OLD_FORM = re.compile(r"[0-9][0-9a-fA-FxX.]*")
+_OLD_FORM = r"[0-9][0-9a-fA-FxX.]*"
 
 
 class Reach(IntEnum):
@@ -62,7 +62,7 @@ def _parse(text: str) -> IPv4Address | IPv6Address | None:
     try:
         return ipaddress.ip_address(text)
     except ValueError:
-        if not _OLD_FORM.fullmatch(text):
+        if not re.fullmatch(_OLD_FORM, text):
             return None
     try:
         return ipaddress.IPv4Address(socket.inet_aton(text))

@@ -224,7 +224,10 @@ class _Guarded:
         connection = cast(Any, self)
         host, port = connection._dns_host, connection.port
         try:
-            found = socket.getaddrinfo(host.strip("[]"), port, 0, socket.SOCK_STREAM)
+            name = host.strip("[]")
+            # As bytes where it is ASCII, for a text goes through the idna codec, whose import takes milliseconds.
+            plain = name.encode() if name.isascii() else name
+            found = socket.getaddrinfo(plain, port, 0, socket.SOCK_STREAM)
         except socket.gaierror as error:
             raise NameResolutionError(connection.host, connection, error) from error
         except UnicodeError:

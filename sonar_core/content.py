@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: Algorithm → how many hexadecimal digits (image-spec, descriptor.md, "Registered algorithms").
 _HEX_LENGTH = {"sha256": 64, "sha512": 128}
-_HEX = re.compile(r"[0-9a-f]+")
+_HEX = r"[0-9a-f]+"
 _EXAMPLE = "a digest looks like sha256:9f86d0…, with 64 lower-case hexadecimal digits"
 _LARGEST_SIZE = 2**63 - 1  # an int64, as in every other client
 
@@ -42,7 +42,7 @@ class Digest:
                 f"{quoted(self.hex)} has {len(self.hex)} digits, a {self.algorithm} digest has {length}",
                 hint=_EXAMPLE,
             )
-        if not _HEX.fullmatch(self.hex):
+        if not re.fullmatch(_HEX, self.hex):
             raise BadReference(f"{quoted(self.hex)} is not lower-case hexadecimal", hint=_EXAMPLE)
 
     @classmethod

@@ -29,15 +29,16 @@ _DOCKER_HUB_API = "registry-1.docker.io"
 _DOCKER_HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", _DOCKER_HUB_API})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
+# Texts, but for the first: `re` compiles each when it is first used, and most runs use few of them.
 # The lengths are RFC 1035's; Python's resolver raises no OSError for a longer label but a UnicodeError.
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 _HOST = re.compile(rf"({_LABEL}(?:\.{_LABEL})*|\[([0-9a-fA-F:]+)\])(?::([0-9]+))?")
 _LONGEST_HOST = 253
 _COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
-_PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_IMAGE_ID = re.compile(r"[0-9a-f]{64}")
+_PATH = rf"{_COMPONENT}(?:/{_COMPONENT})*"
+_TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+_SCHEME = r"([A-Za-z][A-Za-z0-9+.-]*)://"
+_IMAGE_ID = r"[0-9a-f]{64}"
 _LONGEST_PATH = 255
 
 _EXAMPLE = "a reference looks like nginx:1.27, ghcr.io/owner/name:v1 or localhost:5000/name@sha256:…"
@@ -51,8 +52,8 @@ def check_path(text: str) -> str:
         raise BadReference("the repository is missing", hint=example)
     if len(text) > _LONGEST_PATH:
         raise BadReference(f"the repository {quoted(text, 40)} is longer than {_LONGEST_PATH} characters")
-    if not _PATH.fullmatch(text):
-        if _PATH.fullmatch(text.lower()):
+    if not re.fullmatch(_PATH, text):
+        if re.fullmatch(_PATH, text.lower()):
             raise BadReference(f"the repository {quoted(text)} has upper-case letters", hint=f"write {text.lower()}")
         raise BadReference(f"{quoted(text)} is not the name of a repository", hint=example)
     return text
@@ -60,7 +61,7 @@ def check_path(text: str) -> str:
 
 def check_tag(text: str) -> str:
     """`text`, if it is a tag, as `1.27-alpine`. Raises BadReference."""
-    if not _TAG.fullmatch(text):
+    if not re.fullmatch(_TAG, text):
         raise BadReference(
             f"{quoted(text)} is not a tag",
             hint="a tag looks like 1.27-alpine: at most 128 of A-Z, a-z, 0-9, _ . - and no . or - in front",
@@ -188,7 +189,7 @@ class Reference:
         """
         if not text:
             raise BadReference("the reference is empty", hint=_EXAMPLE)
-        if _IMAGE_ID.fullmatch(text):
+        if re.fullmatch(_IMAGE_ID, text):
             raise BadReference(f"{text} is a digest and no name", hint=f"write NAME@sha256:{text[:6]}…")
         name, at, digest_text = text.rpartition("@")
         if not at:
@@ -240,7 +241,7 @@ class Reference:
 
 
 def _split_scheme(text: str) -> tuple[Scheme | None, str]:
-    match = _SCHEME.match(text)
+    match = re.match(_SCHEME, text)
     if not match:
         return None, text
     scheme, rest = match[1].lower(), text[match.end() :]

@@ -88,8 +88,8 @@ def test_ctrl_c_while_it_starts(started: Started) -> None:
 
 def test_a_closed_pipe_ends_quietly(scripted: Origin, started: Started) -> None:
     """`sonar tag ls … | head -1`: nothing more is asked for, nothing is said."""
-    scripted.on("GET", "/v2/a/tags/list", page(0, 5000, "/v2/a/tags/list?last=x"))
-    scripted.on("GET", "/v2/a/tags/list?last=x", page(5000, 5000, "/v2/a/tags/list?last=y"))
+    # More than the pipe holds, so that the program has not written all of it when the pipe is closed.
+    scripted.on("GET", "/v2/a/tags/list", page(0, 40_000, "/v2/a/tags/list?last=x"))
     process = started("tag", "ls", f"{scripted.host}/a")
     head = subprocess.run(["head", "-1"], stdin=process.stdout, capture_output=True, check=True, timeout=30)
     assert process.stdout is not None
@@ -99,7 +99,7 @@ def test_a_closed_pipe_ends_quietly(scripted: Origin, started: Started) -> None:
     process.wait(30)
     assert head.stdout == b"v0000\n"
     assert process.returncode == 0
-    assert scripted.calls("GET", "/v2/a/tags/list?last=y") == []
+    assert len(scripted.requests) == 1
 
 
 @pytest.mark.parametrize("argument", ["--help", "--version", "plugin"])

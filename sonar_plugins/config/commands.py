@@ -34,5 +34,7 @@ def show(settings: Settings, registry: RegistryArgument = None) -> list[SettingR
 
 def text(row: SettingRow) -> str:
     """`name = value  # source: what it does`."""
-    value = {None: "(none)", True: "true", False: "false"}.get(row.value, str(row.value))
+    words = {None: "(none)", True: "true", False: "false"}
+    # By kind: 0.0 and 1.0 equal False and True.
+    value = words[row.value] if row.value is None or isinstance(row.value, bool) else f"{row.value}"
     return f"{row.name} = {printable(value)}  # {printable(row.source)}: {row.about}"

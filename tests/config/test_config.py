@@ -41,3 +41,12 @@ def test_a_broken_file_is_said(sonar: Program, tmp_path: Path) -> None:
     assert (run.code, run.stdout) == (2, "")
     assert f"the config file {file} is not TOML" in run.stderr
     assert "\x1b" not in run.stderr
+
+
+def test_a_number_that_equals_a_truth_value_is_shown_as_a_number(sonar: Program) -> None:
+    shown = sonar("config", "show", "--timeout", "1").stdout.splitlines()
+    assert [line.partition("  #")[0] for line in shown if line.startswith(("timeout", "requests", "insecure"))] == [
+        "timeout = 1.0",
+        "requests_per_second = 0.0",
+        "insecure = false",
+    ]

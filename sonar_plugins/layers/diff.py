@@ -44,17 +44,22 @@ class _State(NamedTuple):
 def compare(before: Tree, after: Tree) -> Iterator[Difference]:
     """What differs between two trees that were read with digests, in the order of names.
 
-    Layers that both images share may be left out of both trees. What only one image wrote above them is then called
-    added or removed even if the shared layers have it too, since they were not read; what only one image removed of
-    them is told without an entry.
+    Layers that both images share may be left out of both trees. A file that only one image wrote above them is then
+    called added or removed even if the shared layers have it too, since they were not read. What only one image removed
+    of them is told without an entry. A directory that only one image wrote is not told: builders write those above a
+    new file again.
     """
+    partial = before.partial or after.partial
     for old, new in _side_by_side(_states(before), _states(after)):
         old_entry, new_entry = old and old.entry, new and new.entry
         path = old.path if old else new.path if new else b""
+        only = old_entry or new_entry
         if old_entry and new_entry:
             what = _changes(old_entry, new_entry)
             if what:
                 yield Difference(path, "changed", old_entry, new_entry, what)
+        elif partial and only and only.kind is Kind.DIRECTORY and not (old and new):
+            continue
         elif old_entry or (new and not new_entry and not old):
             yield Difference(path, "removed", old_entry)
         elif new_entry or (old and not new):

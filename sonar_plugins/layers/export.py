@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from .layer import Layer
 from .limits import Budget
@@ -24,22 +24,34 @@ if TYPE_CHECKING:
 _PIECE = 1 << 20
 
 
-def export(sources: Sequence[LayerSource], *, budget: Budget | None = None) -> Iterator[bytes | memoryview]:
-    """The archive, piece by piece. Equal trees give equal bytes.
+def export(sources: Sequence[LayerSource], *, budget: Budget | None = None) -> Iterator[bytes]:
+    """The archive, in pieces of about 1 MiB. Equal trees give equal bytes.
 
     Nothing comes before all layers were read and verified. The temporary file takes as much as the files of the tree.
     Raises ContentError, and IntegrityError where a layer has not its diff ID.
     """
-    with TemporaryFile() as file:
-        spool = _Spool(file.fileno())
+    with TemporaryFile(buffering=_PIECE) as file:
+        spool = _Spool(file)
         unpack_layers(sources, spool, budget or Budget())
-        yield from spool.archive()
+        file.flush()
+        yield from _gathered(spool.archive())
+
+
+def _gathered(pieces: Iterator[bytes | memoryview]) -> Iterator[bytes]:
+    """Small pieces put together, since each one costs whoever takes it a call."""
+    gathered = bytearray()
+    for piece in pieces:
+        gathered += piece
+        if len(gathered) >= _PIECE:
+            yield bytes(gathered)
+            gathered.clear()
+    yield bytes(gathered)
 
 
 class _Spool:
     """The sink of `unpack` that keeps entries in memory and content in a file."""
 
-    def __init__(self, file: int) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._end = 0
         self._files = Layer()  # here `offset` is where the content lies in the file
@@ -47,12 +59,9 @@ class _Spool:
     def file(self, entry: Entry, content: Iterator[memoryview]) -> None:
         start = self._end
         for piece in content:
-            rest = piece
-            while rest:
-                written = os.pwrite(self._file, rest, self._end)
-                self._end += written
-                rest = rest[written:]
-        self._end = max(self._end, start + 1)  # two empty files are still two
+            self._end += self._file.write(piece)
+        if self._end == start:
+            self._end += self._file.write(b"\0")  # two empty files are still two
         self._files.add(entry._replace(layer=0, offset=start))
 
     def other(self, entry: Entry) -> None:
@@ -92,6 +101,6 @@ class _Spool:
 
     def _stored(self, start: int, size: int) -> Iterator[bytes]:
         end = start + size
-        while start < end and (piece := os.pread(self._file, min(end - start, _PIECE), start)):
+        while start < end and (piece := os.pread(self._file.fileno(), min(end - start, _PIECE), start)):
             yield piece
             start += len(piece)

@@ -39,6 +39,8 @@ class Layer(Files):
         """Offsets of the files that have several names."""
         self.links_below: dict[bytes, bytes] = {}
         """Hard links to what this layer does not have, so that a lower one should: path → target."""
+        self.archive_size = 0
+        """Bytes of the archive that it was read from, if it was."""
         self._dropped = dropped
         self._implied = 0
 

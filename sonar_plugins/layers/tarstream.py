@@ -80,6 +80,11 @@ class TarReader:
         """How many bytes of the archive were read so far."""
         return self._start + self._at
 
+    @property
+    def taken(self) -> int:
+        """How many bytes of the archive came so far: all of them, once the iteration is over."""
+        return self._start + len(self._piece)
+
     def __iter__(self) -> Iterator[Entry]:
         extended: _Extended | None = None
         while (block := self._block()) is not None:

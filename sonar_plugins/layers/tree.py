@@ -44,13 +44,17 @@ class Changes:
     removed: int = 0
     size: int = 0
     """Bytes of content in it; a file with several names counts once."""
+    archive_size: int = 0
+    """Bytes of its unpacked archive."""
 
 
 class Tree(Files):
     """What a container would see of the layers stacked so far, each path with the layer that it came from."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, partial: bool = False) -> None:
+        """`partial`: the lowest layers of the image are left out, so hard links to what they have stay such."""
         super().__init__()
+        self.partial = partial
         self.changes: list[Changes] = []
         """One for each layer, the lowest first."""
         self.hidden: dict[bytes, list[Hidden]] = {}
@@ -69,7 +73,7 @@ class Tree(Files):
         Raises ContentError where a hard link names nothing.
         """
         self._link_below(layer)
-        changes = Changes(layer.index)
+        changes = Changes(layer.index, archive_size=layer.archive_size)
         self.changes.append(changes)
         unknown = self.whiteouts | {path for path in layer.whiteouts if self.packed(path) is None}
         for path in sorted(layer.whiteouts):
@@ -127,6 +131,8 @@ class Tree(Files):
         """Give each hard link to a lower layer's file what it names, as it was before this layer."""
         found = {path: self.packed(target) for path, target in layer.links_below.items()}
         for path, packed in found.items():
+            if packed is None and self.partial:
+                continue
             if packed is None or packed[0] == DIRECTORY:
                 target = show(layer.links_below[path])
                 raise ContentError(f"{show(path)} is a hard link to {target}, which is no file")
@@ -165,15 +171,14 @@ class Tree(Files):
         return count
 
     def _count(self, layer: Layer, packed: bytes) -> None:
-        """Count the size of a file once, and its names."""
-        if packed[0] != FILE or layer_of(packed) != layer.index:
-            return
+        """Count the size of a file of the layer once, and its names."""
         identity = identity_of(packed)
-        if identity in self._names:
-            self._names[identity] += 1
+        if packed[0] != FILE or identity[0] != layer.index:
             return
         if identity[1] in layer.linked:
-            self._names[identity] = 1
+            self._names[identity] = self._names.get(identity, 0) + 1
+            if self._names[identity] > 1:
+                return
         self.changes[-1].size += size_of(packed)
 
     def _hide(self, layer: Layer, top: bytes, by: bytes) -> int:

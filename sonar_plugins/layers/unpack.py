@@ -120,7 +120,8 @@ class _Unpacking:
         for path, packed in layer.walk_packed():
             if packed[0] == DIRECTORY and self._shows_directory(path):
                 self._sink.directory(unpack(path, packed))
-        self._mask.add(layer)
+        if index:
+            self._mask.add(layer)
 
     def check(self) -> None:
         """Raise ContentError for a hard link to nothing."""

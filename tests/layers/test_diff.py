@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 Layers = list[list[Item]]
 
 
-def differences(before: Layers, after: Layers) -> list[Difference]:
-    old, new = (read_tree(stack(*layers), Budget(), digests=True) for layers in (before, after))
+def differences(before: Layers, after: Layers, first: int = 0) -> list[Difference]:
+    old, new = (read_tree(stack(*each), Budget(), first=first, digests=True) for each in (before, after))
     return list(compare(old, new))
 
 
-def told(before: Layers, after: Layers) -> list[tuple[bytes, str, tuple[str, ...]]]:
-    return [(one.path, one.kind, one.what) for one in differences(before, after)]
+def told(before: Layers, after: Layers, first: int = 0) -> list[tuple[bytes, str, tuple[str, ...]]]:
+    return [(one.path, one.kind, one.what) for one in differences(before, after, first)]
 
 
 def test_added_removed_and_changed_in_the_order_of_names() -> None:
@@ -78,16 +78,34 @@ def test_a_directory_without_an_entry_is_no_change() -> None:
 
 def test_shared_layers_can_be_left_out() -> None:
     """Issue: "Layers that both share are not fetched"."""
-    before = [[file("both", b"1"), file("only-old"), whiteout("base/removed-by-old"), whiteout("base/removed-by-both")]]
-    after = [[file("both", b"2"), file("only-new"), whiteout("base/removed-by-new"), whiteout("base/removed-by-both")]]
-    assert told(before, after) == [
+    before = [
+        [file("both", b"1"), file("d/only-old"), whiteout("base/removed-by-old"), whiteout("base/removed-by-both")]
+    ]
+    after = [
+        [directory("e"), file("both", b"2"), file("e/only-new"), hardlink("h", "base/file")],
+        [whiteout("base/removed-by-new"), whiteout("base/removed-by-both"), file("base/removed-by-old", b"again")],
+    ]
+    assert told(before, after, 1) == [
         (b"base/removed-by-new", "removed", ()),
         (b"base/removed-by-old", "added", ()),
         (b"both", "changed", ("content",)),
-        (b"only-new", "added", ()),
-        (b"only-old", "removed", ()),
+        (b"d/only-old", "removed", ()),
+        (b"e/only-new", "added", ()),
+        (b"h", "added", ()),
     ]
-    assert differences(before, after)[0].before is None
+    assert differences(before, after, 1)[0].before is None
+
+
+def test_directories_count_where_all_layers_were_read() -> None:
+    assert told([[file("d/x")]], [[directory("e")]]) == [
+        (b"d", "removed", ()),
+        (b"d/x", "removed", ()),
+        (b"e", "added", ()),
+    ]
+
+
+def test_a_directory_that_one_image_removed_and_the_other_wrote() -> None:
+    assert told([[whiteout("d")]], [[directory("d")]], 1) == [(b"d", "added", ())]
 
 
 def test_what_one_image_removed_and_the_other_has() -> None:

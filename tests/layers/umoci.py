@@ -5,11 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 from sonar_core.content import Digest
+from tests.support.processes import require
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,16 +18,13 @@ if TYPE_CHECKING:
 _TYPES = "application/vnd.oci.image."
 
 
-def installed() -> bool:
-    return shutil.which("umoci") is not None
-
-
 def unpack(archives: Sequence[bytes], directory: Path) -> Path:
     """The root file system that umoci makes of the archives, the lowest first, in a new directory."""
+    program = require("umoci")
     layout = directory / "layout"
     write_layout(archives, layout)
     rootless = [] if os.geteuid() == 0 else ["--rootless"]
-    command = ["umoci", "unpack", *rootless, "--image", f"{layout}:image", str(directory / "bundle")]
+    command = [program, "unpack", *rootless, "--image", f"{layout}:image", str(directory / "bundle")]
     subprocess.run(command, check=True, capture_output=True)
     return directory / "bundle" / "rootfs"
 

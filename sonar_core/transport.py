@@ -50,6 +50,10 @@ class _Budget:
     def left(self) -> float:
         return self._end - time.monotonic()
 
+    def has(self, wait: float, attempt: float) -> bool:
+        """Whether there is time for a wait and then an attempt of so many seconds."""
+        return wait + attempt <= self.left()
+
     def extend(self, seconds: float) -> None:
         self._end += seconds
 
@@ -121,6 +125,7 @@ class Transport:
         self._check_literal(request, url)
         attempts: Attempts | None
         attempts = Attempts.of(1 if request.patience else self._settings.attempts, self._settings.backoff)
+        least = _WAITS * self._settings.timeout / 10  # seconds; a shorter attempt would only knock
         for tried in count(1):
             try:
                 raw = self._exchange(request, url, budget)
@@ -135,7 +140,7 @@ class Transport:
                     ) from error
                 attempts = attempts.after_failure(error) if request.may_repeat or connect_failed(error) else None
                 wait = attempts.get_backoff_time() if attempts is not None else 0.0
-                if attempts is None or wait > budget.left():
+                if attempts is None or not budget.has(wait, least):
                     raise transport_error(error, request.method, url, attempts=tried) from error
                 self.pause(wait)
                 continue
@@ -147,7 +152,7 @@ class Transport:
             if attempts is None or (asked or 0) > self._settings.retry_after_max:
                 return response
             wait = attempts.get_backoff_time() if asked is None else asked
-            if wait > budget.left():
+            if not budget.has(wait, least):
                 return response
             response.discard()
             self.pause(wait)

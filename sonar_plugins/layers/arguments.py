@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from sonar_core.errors import ContentError, UsageError
+from sonar_plugins.blobs.commands import parse_size
 
+from .limits import Budget
 from .paths import clean
 
 
@@ -33,3 +35,16 @@ PathsArgument = Annotated[
         parser=parse_path, metavar="[PATH...]", help="Only these, and what lies below them.", show_default=False
     ),
 ]
+MaxSizeOption = Annotated[
+    int | None,
+    typer.Option("--max-size", parser=parse_size, metavar="SIZE", help="The most it may unpack to. [64GiB]"),
+]
+MaxEntriesOption = Annotated[
+    int | None, typer.Option("--max-entries", min=1, metavar="N", help="The most entries it may have. [2000000]")
+]
+
+
+def budget(max_size: int | None, max_entries: int | None) -> Budget:
+    """The limits for one image, as the options say."""
+    standard = Budget()
+    return Budget(max_size or standard.size, max_entries or standard.entries)

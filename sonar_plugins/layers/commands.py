@@ -17,7 +17,7 @@ from sonar_core.settings import Settings
 from sonar_core.stores import Stores
 from sonar_plugins.blobs.files import written
 
-from .arguments import LocationArgument, PathsArgument, parse_path
+from .arguments import LocationArgument, MaxEntriesOption, MaxSizeOption, PathsArgument, budget, parse_path
 from .export import export as export_tree
 from .extract import extract as extract_tree
 from .find import Finder
@@ -40,6 +40,8 @@ def cat(
         bool, typer.Option("--verify", help="Read each layer that is asked to its end, and check it, first.")
     ] = False,
     platform: PlatformOption = None,
+    max_size: MaxSizeOption = None,
+    max_entries: MaxEntriesOption = None,
 ) -> Raw:
     """Show files of an image. Layers are asked from the top down, and read no further than the file.
 
@@ -49,7 +51,8 @@ def cat(
     def content() -> Iterator[bytes]:
         with Stores(connect, plugins) as stores:
             image = open_image(stores.open(location), platform, settings)
-            with Finder(image.sources, verify=verify) as finder:
+            limits = budget(max_size, max_entries)
+            with Finder(image.sources, budget=limits, verify=verify) as finder:
                 for path in paths:
                     yield from map(bytes, finder.read(finder.find(path)))
 
@@ -69,6 +72,8 @@ def extract(
         bool, typer.Option("--same-owner", help="As root: keep owners, set-id bits and attributes; make devices.")
     ] = False,
     platform: PlatformOption = None,
+    max_size: MaxSizeOption = None,
+    max_entries: MaxEntriesOption = None,
 ) -> ExtractedTo:
     """Make the files of an image in a directory. Nothing outside of it is touched, whatever the image says.
 
@@ -77,7 +82,8 @@ def extract(
     with Stores(connect, plugins) as stores:
         image = open_image(stores.open(location), platform, settings, progress)
         announce(image.blobs, progress)
-        made = extract_tree(image.sources, directory, paths=paths or (), same_owner=same_owner)
+        limits = budget(max_size, max_entries)
+        made = extract_tree(image.sources, directory, paths=paths or (), same_owner=same_owner, budget=limits)
     skipped = [path_text(path) for path in made.skipped]
     if skipped:
         names = ", ".join(map(printable, skipped[:_NAMED])) + (", …" if len(skipped) > _NAMED else "")
@@ -99,6 +105,8 @@ def export(
         typer.Option("-O", "--output-file", metavar="FILE", help="Where to; stdout unless given.", dir_okay=False),
     ] = None,
     platform: PlatformOption = None,
+    max_size: MaxSizeOption = None,
+    max_entries: MaxEntriesOption = None,
 ) -> Raw | Exported:
     """Write the files of an image as one tar archive. Equal files give equal bytes, whatever the layers.
 
@@ -109,7 +117,7 @@ def export(
         with Stores(connect, plugins) as stores:
             image = open_image(stores.open(location), platform, settings, progress)
             announce(image.blobs, progress)
-            yield from export_tree(image.sources)
+            yield from export_tree(image.sources, budget=budget(max_size, max_entries))
 
     if file is None:
         return Raw(archive())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import takewhile
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from sonar_core.plugins import Plugins
 from sonar_core.settings import Settings
 from sonar_core.stores import Stores
 
-from .arguments import LocationArgument
+from .arguments import LocationArgument, MaxEntriesOption, MaxSizeOption, budget
 from .diff import Difference, compare, read_texts, unified
 from .image import Image, announce, open_image
 from .limits import Budget
@@ -38,6 +39,8 @@ def diff(
         bool, typer.Option("--all-layers", help="Read layers that both share, too: slower, and exact.")
     ] = False,
     platform: PlatformOption = None,
+    max_size: MaxSizeOption = None,
+    max_entries: MaxEntriesOption = None,
 ) -> ImageDifference:
     """Show what differs between two images: files by content, mode, owner and target, and the configs.
 
@@ -48,9 +51,10 @@ def diff(
         images = [open_image(stores.open(place), platform, settings, progress) for place in (before, after)]
         shared = 0 if all_layers else _shared(*images)
         announce([blob for image in images for blob in image.blobs[shared:]], progress)
-        old, new = (read_tree(image.sources[shared:], Budget(), first=shared, digests=True) for image in images)
+        limits = budget(max_size, max_entries)
+        old, new = (read_tree(image.sources[shared:], replace(limits), first=shared, digests=True) for image in images)
         found = list(compare(old, new))
-        diffs = _diffs(found, images, shared) if content else {}
+        diffs = _diffs(found, images, shared, limits) if content else {}
     files = tuple(FileDifference(one, diffs.get(one.path)) for one in found)
     return ImageDifference(shared, tuple(_configs(images[0].config, images[1].config)), files)
 
@@ -61,14 +65,14 @@ def _shared(one: Image, other: Image) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0].diff_id == pair[1].diff_id, pairs))
 
 
-def _diffs(found: list[Difference], images: list[Image], shared: int) -> dict[bytes, str]:
+def _diffs(found: list[Difference], images: list[Image], shared: int, limits: Budget) -> dict[bytes, str]:
     """For the texts that changed: the lines that differ. Only the layers that have them are read once more."""
     changed = [one for one in found if "content" in one.what]
     before, after = (
         read_texts(
             image.sources[shared:],
             [entry for entry in entries if entry is not None and entry.kind is Kind.FILE],
-            Budget(),
+            replace(limits),
             first=shared,
         )
         for image, entries in zip(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,6 +60,7 @@ class Disk:
         self._modes = 0o7777 if same_owner else 0o1777
         self._open = {ROOT: root}
         self._directories: dict[bytes, bytes] = {}
+        self._skipped: set[bytes] = set()
 
     def file(self, entry: Entry, content: Iterator[memoryview]) -> None:
         parent, name = self._begin(entry.path)
@@ -89,14 +90,14 @@ class Disk:
             kind = stat.S_IFCHR if entry.kind is Kind.CHAR else stat.S_IFBLK
             os.mknod(name, kind | 0o600, os.makedev(*(entry.device or (0, 0))), dir_fd=parent)
         else:
-            self.made.skipped.append(entry.path)
+            self._skip(entry.path)
             return
         self._set_metadata_by_name(parent, name, entry)
         self.made.others += 1
 
     def link(self, path: bytes, target: bytes) -> None:
-        if target in self.made.skipped:
-            self.made.skipped.append(path)
+        if target in self._skipped:
+            self._skip(path)
             return
         parent, name = self._begin(path)
         directory, _, existing = target.rpartition(b"/")
@@ -136,6 +137,10 @@ class Disk:
         for path in [path for path in self._open if path != ROOT]:
             os.close(self._open.pop(path))
 
+    def _skip(self, path: bytes) -> None:
+        self.made.skipped.append(path)
+        self._skipped.add(path)
+
     def _begin(self, path: bytes) -> tuple[int, bytes]:
         """The descriptor of the directory that `path` lies in, and its name there."""
         self.at = path
@@ -171,15 +176,10 @@ class Disk:
         if self._same_owner:
             os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
         if entry.kind is not Kind.SYMLINK or entry.xattrs:
-            # There is no call that sets a mode and follows no link, but a descriptor of the thing itself does it.
-            descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-            try:
-                itself = Path(f"/proc/self/fd/{descriptor}")
+            with _itself(name, parent) as itself:
                 if entry.kind is not Kind.SYMLINK:
                     itself.chmod(entry.mode & self._modes)
                 self._set_xattrs(itself, entry)
-            finally:
-                os.close(descriptor)
         os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=parent, follow_symlinks=False)
 
     def _set_xattrs(self, where: int | Path, entry: Entry) -> None:
@@ -188,8 +188,18 @@ class Disk:
                 if name.startswith(_NEVER_SET) or not (self._same_owner or name.startswith("user.")):
                     raise PermissionError(name)
                 os.setxattr(where, name, value)
-            except (OSError, ValueError):  # a name with a NUL, a file system without attributes
+            except (OSError, ValueError, AttributeError):  # a name with a NUL; no attributes here; not Linux
                 self.made.attributes_left_out += 1
+
+
+@contextmanager
+def _itself(name: bytes, parent: int) -> Iterator[Path]:
+    """A path that is a link, device or FIFO itself: there is no call that sets a mode and follows no link."""
+    descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        yield Path(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
 
 
 def _write(descriptor: int, piece: bytes | memoryview) -> None:

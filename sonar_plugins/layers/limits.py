@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sonar_core.errors import ContentError
 
@@ -16,20 +16,25 @@ class Budget:
     entries: int = 2_000_000
     metadata: int = 512 << 20
     """Bytes of names, link targets and extended attributes: what is kept in memory."""
+    _closed: bool = field(default=False, init=False)
 
     def take_size(self, count: int) -> None:
+        """Take bytes of an unpacked layer."""
         self.size -= count
         if self.size < 0:
-            raise ContentError("the image unpacks to more than is allowed", hint="raise the limit on its size")
+            raise ContentError("the image unpacks to more than is allowed", hint="--max-size allows more")
+        if self._closed:
+            raise ContentError("reading was given up")
 
     def take_entry(self, metadata: int) -> None:
+        """Take an entry that has so many bytes of names and attributes."""
         self.entries -= 1
         if self.entries < 0:
-            raise ContentError("the image has more entries than is allowed", hint="raise the limit on entries")
+            raise ContentError("the image has more entries than is allowed", hint="--max-entries allows more")
         self.metadata -= metadata
         if self.metadata < 0:
             raise ContentError("the names and attributes in the image take more memory than is allowed")
 
     def close(self) -> None:
-        """Leave nothing: whoever goes on reading gets an error."""
-        self.size = self.entries = self.metadata = -1
+        """Let whoever goes on reading, in other threads, run into an error."""
+        self._closed = True

@@ -14,10 +14,9 @@ from sonar_core.plugins import Plugins
 from sonar_core.settings import Settings
 from sonar_core.stores import Stores
 
-from .arguments import LocationArgument, PathsArgument
+from .arguments import LocationArgument, MaxEntriesOption, MaxSizeOption, PathsArgument, budget
 from .image import Image, announce, open_image
 from .layer import Layer
-from .limits import Budget
 from .model import ROOT, Entry, Kind
 from .packed import unpack
 from .paths import join
@@ -33,6 +32,8 @@ def layers(
     progress: Progress,
     location: LocationArgument,
     platform: PlatformOption = None,
+    max_size: MaxSizeOption = None,
+    max_entries: MaxEntriesOption = None,
 ) -> LayersOfImage:
     """Show what each layer of an image adds, changes, removes and wastes.
 
@@ -41,7 +42,7 @@ def layers(
     with Stores(connect, plugins) as stores:
         image = open_image(stores.open(location), platform, settings, progress)
         announce(image.blobs, progress)
-        return _report(image, read_tree(image.sources, Budget()))
+        return _report(image, read_tree(image.sources, budget(max_size, max_entries)))
 
 
 def _report(image: Image, tree: Tree) -> LayersOfImage:
@@ -81,6 +82,8 @@ def files(
     ] = None,
     long: Annotated[bool, typer.Option("--long", "-l", help="Mode, owner, size, time and layer, too.")] = False,
     platform: PlatformOption = None,
+    max_size: MaxSizeOption = None,
+    max_entries: MaxEntriesOption = None,
 ) -> Iterator[Listed]:
     """List the files of an image as a container would see them, without pulling it.
 
@@ -88,12 +91,13 @@ def files(
     """
     with Stores(connect, plugins) as stores:
         image = open_image(stores.open(location), platform, settings, progress)
+        limits = budget(max_size, max_entries)
         if layer is None:
             announce(image.blobs, progress)
-            yield from _merged(read_tree(image.sources, Budget()), paths or [ROOT], long)
+            yield from _merged(read_tree(image.sources, limits), paths or [ROOT], long)
         elif layer < len(image.sources):
             announce(image.blobs[layer : layer + 1], progress)
-            yield from _of_layer(read_layer(image.sources[layer], layer, Budget()), paths or [ROOT], long)
+            yield from _of_layer(read_layer(image.sources[layer], layer, limits), paths or [ROOT], long)
         else:
             raise Missing(f"{location} has no layer {layer}", hint=f"it has {len(image.sources)}, the lowest is 0")
 

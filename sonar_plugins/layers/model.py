@@ -71,16 +71,6 @@ class Entry(NamedTuple):
     """A directory that has no entry of its own and exists because something lies in it."""
 
     @property
-    def name(self) -> bytes:
-        """The last part of the path."""
-        return self.path.rpartition(b"/")[2]
-
-    @property
-    def text(self) -> str:
-        """The path as text; what is not UTF-8 is kept by `surrogateescape`."""
-        return self.path.decode("utf-8", "surrogateescape")
-
-    @property
     def identity(self) -> tuple[int, int]:
         """Layer and offset: equal for all names of one file, different for two files."""
         return self.layer, self.offset

@@ -126,7 +126,7 @@ def read_tree(sources: Sequence[LayerSource], budget: Budget, *, first: int = 0,
         for layer in layers:
             tree.stack(layer.result())
     except BaseException:
-        budget.close()  # those that are still reading stop at their next entry
+        budget.close()  # those that are still reading stop at their next piece
         raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

@@ -90,10 +90,6 @@ class Tree(Files):
         """What the entry at `path`, or the removal of it, hides in lower layers."""
         return tuple(self.hidden.get(path, ()))
 
-    def is_linked(self, identity: tuple[int, int]) -> bool:
-        """Whether the file has several names in the tree."""
-        return self._names.get(identity, 1) > 1
-
     @property
     def content_size(self) -> int:
         """Bytes of content in all layers, hidden ones included."""

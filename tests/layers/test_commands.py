@@ -366,6 +366,22 @@ def test_export(sonar: Program, layout: str, tmp_path: Path) -> None:
     assert sonar("image", "export", f"{layout}:v1").stdout.encode() == data
 
 
+@pytest.mark.parametrize(
+    ("command", "more"),
+    [("files", []), ("layers", []), ("cat", ["usr/lib/a"]), ("export", []), ("extract", ["DIR"]), ("diff", ["REF"])],
+)
+def test_limits(command: str, more: list[str], sonar: Program, layout: str, tmp_path: Path) -> None:
+    """ROBUSTNESS: "Limits on unpacked size and number of entries"."""
+    real = {"DIR": str(tmp_path / "out"), "REF": f"{layout}:plain"}
+    arguments = ["image", command, f"{layout}:v1", *(real.get(each, each) for each in more)]
+    for option, hint in (("--max-size=2k", "--max-size"), ("--max-entries=2", "--max-entries")):
+        run = sonar(*arguments, option)
+        assert (run.code, run.stdout) == (1, "")
+        assert f"{hint} allows more" in run.stderr
+    assert not (tmp_path / "out").exists()
+    assert sonar(*arguments, "--max-size=1GiB", "--max-entries=100").code == 0
+
+
 # --- what is broken --------------------------------------------------------------------------------------------------
 
 

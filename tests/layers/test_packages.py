@@ -65,7 +65,7 @@ def test_real_packages_unpack_as_with_umoci_and_the_kernel(archives: list[bytes]
     ours = look(tmp_path / "ours")
     assert len(ours) > 1000
     assert ours == look(umoci.unpack(archives, tmp_path))
-    assert {entry.text for entry in read_tree(sources, Budget()).walk() if entry.path} == set(ours)
+    assert {os.fsdecode(entry.path) for entry in read_tree(sources, Budget()).walk() if entry.path} == set(ours)
     with kernel() as overlay:
         if overlay is not None:
             assert overlay.merged(archives) == ours

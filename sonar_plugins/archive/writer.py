@@ -23,6 +23,7 @@ from sonar_core.platforms import Platform, choose
 from sonar_core.stores import Blob, Incomplete, Name, Store
 from sonar_plugins.layout.files import INDEX, LAYOUT, LAYOUT_VERSION
 from sonar_plugins.layout.index import FULL_NAME, Index
+from sonar_plugins.layout.leftovers import lock, remove_leftover
 
 from .docker import MANIFEST
 from .store import OciArchive, blob_name
@@ -175,10 +176,18 @@ class OciArchiveWriter:
             self._file = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
             return self._file
         import tempfile
+        from glob import escape
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file, name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
-        self._temporary = Path(name)
+        prefix = f".{self.path.name}.sonar-"
+        for left in self.path.parent.glob(f"{escape(prefix)}*"):
+            remove_leftover(left)
+        while self._file is None:
+            file, name = tempfile.mkstemp(prefix=prefix, dir=self.path.parent)
+            if lock(file):
+                self._file, self._temporary = file, Path(name)
+            else:  # another process has taken it for a leftover, in the moment before it was locked
+                os.close(file)
         self._append(self._file, LAYOUT, LAYOUT_VERSION)
         if self._old is not None:
             for digest, region in self._old.contents():

@@ -25,6 +25,7 @@ from sonar_core.content import Digest
 from sonar_core.errors import ContentError, Missing
 
 from .index import Index
+from .leftovers import lock, remove_leftover
 from .reading import Region
 
 LAYOUT = "oci-layout"
@@ -186,17 +187,15 @@ class Files:
 
     def incoming(self) -> Path:
         """The directory for what is not complete yet. What others left behind when they were killed is removed."""
-        import fcntl
-
         self._make()
         with self._lock:
             if self._incoming is None:
                 with self.locked():
                     for left in self.path.glob(f"{_INCOMING}*"):
-                        self._remove_if_left(left)
+                        remove_leftover(left)
                     self._incoming = Path(tempfile.mkdtemp(prefix=_INCOMING, dir=self.path))
                     self._incoming_lock = os.open(self._incoming, os.O_RDONLY | os.O_CLOEXEC)
-                    fcntl.flock(self._incoming_lock, fcntl.LOCK_EX)
+                    lock(self._incoming_lock)
             return self._incoming
 
     @contextmanager
@@ -228,19 +227,3 @@ class Files:
             if self._incoming_lock is not None:
                 os.close(self._incoming_lock)
                 self._incoming_lock = None
-
-    @staticmethod
-    def _remove_if_left(path: Path) -> None:
-        import fcntl
-
-        try:
-            file = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:
-            return
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(path, ignore_errors=True)
-        except BlockingIOError:
-            pass
-        finally:
-            os.close(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import io
 import json
@@ -147,6 +148,20 @@ def test_an_archive_that_fails_leaves_nothing(
         move(f"oci:{layout}:v2", f"oci-archive:{archive}:v2")
     assert archive.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_what_a_killed_process_left_is_removed(
+    move: Callable[[str, str], CopyResult], archive: Path, tmp_path: Path
+) -> None:
+    """And what another one is still writing is not: it is locked."""
+    dead, alive = (tmp_path / f".good.tar.sonar-{name}" for name in ("dead", "alive"))
+    dead.write_bytes(b"half")
+    with alive.open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        layout = images.write_layout(tmp_path / "more", {"v2": samples.docker()})
+        move(f"oci:{layout}:v2", f"oci-archive:{archive}:v2")
+        assert alive.exists()
+    assert [path.name for path in tmp_path.glob(".*")] == [alive.name]
 
 
 def test_what_is_in_an_archive_stays(move: Callable[[str, str], CopyResult], archive: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tests.support.push import push
 
 _MIB = 1024 * 1024
 _LARGE, _MANY = 1024, 60
-_RUNS = 3
+_RUNS = 5
 
 _DXF_PULL = """
 import json, sys

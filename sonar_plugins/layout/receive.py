@@ -20,9 +20,9 @@ from sonar_core.stores import Blob
 _SMALL = 8 * 1024 * 1024  # bytes; below it neither helpers nor a hash behind are worth a thread
 _WINDOW = 4 * 1024 * 1024  # bytes that are mapped at once to be hashed; what is mapped counts as memory used
 _STEP = 1024 * 1024  # bytes that are at least hashed at once; a multiple of the page size
-_SLOW = 100 * 1024 * 1024  # bytes per second
+_SLOW = 64 * 1024 * 1024  # bytes per second
 _PATIENCE = 0.5  # seconds that one waits for a thread after an error; it may hang on a connection
-_LOOK = 0.25  # seconds after which the speed is looked at
+_LOOK = 0.4  # seconds from the first block on, after which the speed is looked at
 
 
 def receive(blob: Blob, file: int) -> None:
@@ -89,7 +89,7 @@ class _Receiver:
         self._changed = threading.Condition()
         self._failure: BaseException | None = None
         self._ranges = True
-        self._started = time.monotonic()
+        self._started: float | None = None  # when the first block had come
         self._helpers: list[threading.Thread] = []
 
     def run(self) -> None:
@@ -153,6 +153,8 @@ class _Receiver:
         """Whether the first stream has shown by now that it won't be fast."""
         if self._helpers or not self._ranges:
             return False
+        if self._started is None:
+            self._started = time.monotonic()
         elapsed = time.monotonic() - self._started
         return elapsed > _LOOK and self._segments[0].position < _SLOW * elapsed
 

@@ -108,7 +108,7 @@ def test_where_ranges_are_ignored(move: Callable[..., CopyResult], scripted: Ori
     served = _serve(scripted, sample)
 
     def whole(request: Request) -> Answer:
-        return Answer(200, body=data, drip=(_MIB, 0.02))
+        return Answer(200, body=data, drip=(_MIB, 0.04))
 
     scripted.on("GET", f"/v2/a/blobs/{images.sha256(data)}", whole)
     move(f"{scripted.host}/a:v1", f"oci:{tmp_path}/end:v1", settings=Settings(jobs=4))

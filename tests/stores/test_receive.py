@@ -29,7 +29,7 @@ class Source:
     """Bytes that come slowly: `pause` seconds before each MiB of the first stream."""
 
     data: bytes = _DATA
-    pause: float = 0.025
+    pause: float = 0.04
     gives_ranges: bool = True
     opened: list[tuple[int, int | None]] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)  # that of the first stream

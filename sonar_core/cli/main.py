@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import NoReturn
@@ -11,6 +12,9 @@ _FROM_SIGNALS = 128  # exit codes above this are those of runs that a signal end
 
 def main() -> NoReturn:
     """Run the program and exit."""
+    # What a start makes lives to its end: looking through it for garbage costs more than the work of many commands.
+    # The collector is switched on again when a command begins (`Shell`).
+    gc.disable()
     try:
         from . import output, signals
 
@@ -20,6 +24,7 @@ def main() -> NoReturn:
     except KeyboardInterrupt as stop:  # while it starts
         print("sonar: interrupted", file=sys.stderr)
         code = getattr(stop, "exit_code", 130)
+    gc.freeze()  # nor is it worth looking through on the way out
     if code > _FROM_SIGNALS:
         # sys.exit() would wait for threads, and one that looks up a name can't be interrupted.
         os._exit(code)

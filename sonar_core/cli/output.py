@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from sonar_core.errors import SonarError
 
@@ -19,6 +20,18 @@ def write(text: str) -> None:
     with failures():
         sys.stdout.write(text)
         sys.stdout.flush()
+
+
+def write_lines(lines: Iterable[str]) -> None:
+    """Write `lines`, each sent off when it is there. Raises OutputFailed, and what `lines` raises."""
+    # Ten thousand of them are an ordinary result, so the two calls stand here bare.
+    put, send = sys.stdout.write, sys.stdout.flush
+    for line in lines:
+        try:
+            put(line)
+            send()
+        except OSError as error:
+            _failed(error)
 
 
 def write_bytes(blocks: Iterable[bytes]) -> None:
@@ -40,11 +53,15 @@ def failures() -> Iterator[None]:
     """Turns what writing may raise into OutputFailed, but for a closed pipe, which is none."""
     try:
         yield
-    except BrokenPipeError:
-        raise
     except OSError as error:
-        silence()
-        raise OutputFailed(f"cannot write the result: {(error.strerror or str(error)).lower()}") from error
+        _failed(error)
+
+
+def _failed(error: OSError) -> NoReturn:
+    if isinstance(error, BrokenPipeError):
+        raise error
+    silence()
+    raise OutputFailed(f"cannot write the result: {(error.strerror or str(error)).lower()}") from error
 
 
 def silence() -> None:

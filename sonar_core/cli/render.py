@@ -35,8 +35,8 @@ class Renderer:
                 plain = [to_plain(item) for item in result] if _is_list(result) else to_plain(result)
                 output.write(json.dumps(plain, indent=2) + "\n")
         elif result is not None:
-            for item in result if _is_list(result) else (result,):
-                output.write(self._line(item) + "\n")
+            items = result if _is_list(result) else (result,)
+            output.write_lines(self._line(item) + "\n" for item in items)
 
     def _line(self, item: Any) -> str:
         if self._template is not None:

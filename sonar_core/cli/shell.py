@@ -6,6 +6,7 @@ what comes back, and turns errors into one line and an exit code.
 
 from __future__ import annotations
 
+import gc
 import inspect
 import sys
 from collections.abc import Callable
@@ -112,6 +113,8 @@ class Shell:
                 values.update({name: session.provide(kind) for name, kind in injected.items()})
                 text = self.plugins.load(command, command.text) if command.text else None
                 renderer = Renderer(common, text)
+                gc.freeze()
+                gc.enable()
                 renderer.show(function(**values))
         except SystemExit:
             raise

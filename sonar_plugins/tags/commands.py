@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import typer
 
@@ -18,6 +18,8 @@ from sonar_core.reference import Repository
 
 from .endpoint import Tag, Tags
 from .order import ORDERS
+
+T = TypeVar("T")
 
 
 def ls(
@@ -42,37 +44,42 @@ def ls(
     Of several repositories, tags are shown as REPO:TAG. With --digests, tag and digest are separated by a tab.
     """
     chosen = _Choice(include or (), exclude or ())
-    columns = digests or sort == "created"
-    found = (
-        replace(tag, tag=f"{repository}:{tag.tag}") if len(repositories) > 1 else tag
-        for repository in repositories
-        for tag in _of(repository, connect, chosen, limit, sort, reverse, digests)
-    )
-    return found if columns else (tag.tag for tag in found)
+    if digests or sort == "created":
+        rows = _each(repositories, lambda one: _rows(one, connect, chosen, limit, sort, reverse))
+        return (replace(tag, tag=f"{one}:{tag.tag}") if one else tag for one, tag in rows)
+    names = _each(repositories, lambda one: _names(one, connect, chosen, limit, sort, reverse))
+    return (f"{one}:{name}" if one else name for one, name in names)
 
 
-def _of(
-    repository: Repository,
-    connect: Connect,
-    chosen: _Choice,
-    limit: int | None,
-    sort: str | None,
-    reverse: bool,
-    digests: bool,
-) -> Iterator[Tag]:
-    """The tags of one repository: chosen, then put in order, then cut, then looked up; what it can, as they come."""
-    tags = Tags(connect(repository.registry))
-    names: Iterable[str] = filter(chosen, tags.list(repository.path))
-    if sort == "created":
-        dated = sorted(tags.created(repository.path, names), key=ORDERS[sort], reverse=reverse)
-        yield from dated[:limit]
-        return
+def _each(repositories: list[Repository], find: Callable[[Repository], Iterable[T]]) -> Iterator[tuple[str, T]]:
+    """What `find` finds in each, with the repository's name where there are several."""
+    for repository in repositories:
+        name = str(repository) if len(repositories) > 1 else ""
+        for found in find(repository):
+            yield name, found
+
+
+def _names(
+    repository: Repository, connect: Connect, chosen: _Choice, limit: int | None, sort: str | None, reverse: bool
+) -> Iterator[str]:
+    """The tags of one repository: chosen, then put in order, then cut; where it can, as they come."""
+    names: Iterable[str] = filter(chosen, Tags(connect(repository.registry)).list(repository.path))
     if sort is not None:
         names = [tag.tag for tag in sorted(map(Tag, names), key=ORDERS[sort], reverse=reverse)]
     elif reverse:
         names = list(names)[::-1]
-    names = islice(names, limit)
-    yield from tags.digests(repository.path, names) if digests else map(Tag, names)
+    return islice(names, limit)
+
+
+def _rows(
+    repository: Repository, connect: Connect, chosen: _Choice, limit: int | None, sort: str | None, reverse: bool
+) -> Iterator[Tag]:
+    """The same with what each tag points to."""
+    tags = Tags(connect(repository.registry))
+    if sort != "created":
+        return tags.digests(repository.path, _names(repository, connect, chosen, limit, sort, reverse))
+    dated = tags.created(repository.path, filter(chosen, tags.list(repository.path)))
+    return islice(sorted(dated, key=ORDERS[sort], reverse=reverse), limit)
 
 
 class _Choice:

@@ -250,7 +250,7 @@ def check_headers(headers: Mapping[str, str]) -> None:
     for name, value in headers.items():
         if not isinstance(name, str) or not _TOKEN.fullmatch(name):
             raise UsageError(f"{name!r} is no name of a header")
-        if not isinstance(value, str) or any(character in "\r\n\0" for character in value):
+        if not isinstance(value, str) or "\r" in value or "\n" in value or "\0" in value:
             raise UsageError(f"the value of the header {name!r} holds a line end, or is no text")
         try:
             value.encode("latin-1")

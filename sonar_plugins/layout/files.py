@@ -18,6 +18,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 from sonar_core import strict_json
@@ -55,6 +56,8 @@ class Files:
         self._incoming: Path | None = None
         self._incoming_lock: int | None = None
         self._held = False
+        self._numbers = count()  # names of unfinished files
+        self._directories: dict[str, Path] = {}  # where blobs are, by algorithm
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -103,10 +106,13 @@ class Files:
 
         Raises ContentError where a directory on the way is a link.
         """
-        directory = self.path / BLOBS / digest.algorithm
-        for each in (directory.parent, directory):
-            if each.is_symlink():
-                raise ContentError(f"{each} is a link, which is not followed")
+        directory = self._directories.get(digest.algorithm)
+        if directory is None:
+            directory = self.path / BLOBS / digest.algorithm
+            for each in (directory.parent, directory):
+                if each.is_symlink():
+                    raise ContentError(f"{each} is a link, which is not followed")
+            self._directories[digest.algorithm] = directory
         return directory / digest.hex
 
     def _read(self, name: str, limit: int) -> bytes | None:
@@ -202,14 +208,14 @@ class Files:
     def new(self, digest: Digest) -> Iterator[int]:
         """A descriptor of an empty file, which gets the name of `digest` at the end, and is removed after an error."""
         target = self.blob(digest)
-        file, name = tempfile.mkstemp(dir=self.incoming())
+        path = self.incoming() / str(next(self._numbers))
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
             yield file
-            os.fchmod(file, 0o644)
             target.parent.mkdir(exist_ok=True)
-            Path(name).replace(target)
+            path.replace(target)
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             raise
         finally:
             os.close(file)

@@ -69,12 +69,14 @@ class Command:
     `function` (or its import string) is a plain function with typer annotations that returns data; parameters
     annotated with `Connect`, `Settings`, `Plugins` or `Report` of `sonar_core.command` are filled in.
     `text` (or its import string) turns one item of what it returns into what is shown; `str` unless given.
+    `item` is what `--format` calls an item that is a plain string, and so has no fields: `{tag}`.
     """
 
     path: tuple[str, ...]
     function: str | Callable[..., Any]
     summary: str
     text: str | Callable[[Any], str] | None = None
+    item: str = "value"
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,12 +19,14 @@ _BLOCK_ENCODERS = (str, bytes, Mapping)
 
 
 class Renderer:
-    """Shows results as the common options say. `text` turns one item into what is shown."""
+    """Shows results as the common options say. `text` turns one item into what is shown; `item` is what a template
+    calls one that has no fields."""
 
-    def __init__(self, common: Common, text: Callable[[Any], str] | None = None) -> None:
+    def __init__(self, common: Common, text: Callable[[Any], str] | None = None, item: str = "value") -> None:
         self._json = common.output == "json"
         self._template = None if common.format is None else _checked(common.format)
         self._text = text
+        self._item = item
 
     def show(self, result: Any) -> None:
         """Show what a command returned. JSON is shown when all of it is there, lines as they come."""
@@ -40,7 +42,7 @@ class Renderer:
 
     def _line(self, item: Any) -> str:
         if self._template is not None:
-            return printable_lines(_fill(self._template, to_plain(item)))
+            return printable_lines(_fill(self._template, _named(self._item, to_plain(item))))
         if self._text is not None:
             return printable_lines(self._text(item))
         plain = to_plain(item)
@@ -84,8 +86,11 @@ class _Fields(string.Formatter):
         return (value if plain else json.dumps(value)), field_name
 
 
-def _fill(template: str, item: Any) -> str:
-    fields = item if isinstance(item, dict) else {"value": item}
+def _named(name: str, item: Any) -> dict[str, Any]:
+    return item if isinstance(item, dict) else {name: item}
+
+
+def _fill(template: str, fields: dict[str, Any]) -> str:
     try:
         return _Fields().vformat(template, (), {"item": fields})
     except (ValueError, KeyError, IndexError) as error:

@@ -112,7 +112,7 @@ class Shell:
             with Session(self.plugins, common) as session:
                 values.update({name: session.provide(kind) for name, kind in injected.items()})
                 text = self.plugins.load(command, command.text) if command.text else None
-                renderer = Renderer(common, text)
+                renderer = Renderer(common, text, command.item)
                 gc.freeze()
                 gc.enable()
                 renderer.show(function(**values))

@@ -12,4 +12,11 @@ def sonar_endpoints() -> list[Endpoint]:
 
 @hookimpl
 def sonar_commands() -> list[Command]:
-    return [Command(("repo", "ls"), "sonar_plugins.catalog.commands:ls", "List the repositories of a registry")]
+    return [
+        Command(
+            ("repo", "ls"),
+            "sonar_plugins.catalog.commands:ls",
+            "List the repositories of a registry",
+            item="repository",
+        )
+    ]

@@ -18,5 +18,6 @@ def sonar_commands() -> list[Command]:
             "sonar_plugins.tags.commands:ls",
             "List the tags of repositories, with their digests if wanted",
             text="sonar_plugins.tags.commands:text",
+            item="tag",
         )
     ]

@@ -84,7 +84,7 @@ def test_what_a_registry_says_drives_no_terminal(registry: Origin, sonar: Progra
     assert json.loads(as_json.stdout) == TAGS
     assert "\x1b" not in as_json.stdout
     assert "\u202e" not in as_json.stdout
-    template = sonar("tag", "ls", f"{registry.host}/a", "--format", "{value}\\t|")
+    template = sonar("tag", "ls", f"{registry.host}/a", "--format", "{tag}\\t|")
     assert template.stdout.splitlines() == ["v1\t|", "v2\t|", "né\\x1b[2J\\u202e\t|"]
 
 

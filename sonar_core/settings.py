@@ -152,12 +152,27 @@ def _from_file(settings: Settings, path: Path) -> Settings:
     registries = _tables(document.pop("registry", {}), "registry", path)
     plugins = _tables(document.pop("plugin", {}), "plugin", path)
     for host, section in registries.items():
+        _check_host(host, path)
         for name, value in section.items():
             _convert(name, value, f'{path} [registry."{host}"]')
     values = {name: _convert(name, value, str(path)) for name, value in document.items()}
     settings = settings._put(values, dict.fromkeys(values, str(path)), pin=False)
     sources = {**settings.sources, "": str(path)}
     return replace(settings, registries=registries, plugins=plugins, sources=sources)
+
+
+def _check_host(host: str, path: Path) -> None:
+    """A section is found by the registry's name: under any other name it would never be in force, silently."""
+    from .errors import BadReference
+    from .reference import Registry
+
+    where = f'{path} [registry."{host}"]'
+    try:
+        registry = Registry.parse(host)
+    except BadReference as error:
+        raise SettingsError(f"{where}: {error}") from error
+    if host not in (registry.key, registry.host):
+        raise SettingsError(f"{where}: that is no name of a registry", hint=f'write [registry."{registry.key}"]')
 
 
 def _tables(value: Any, name: str, path: Path) -> Mapping[str, Mapping[str, Any]]:

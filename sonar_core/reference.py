@@ -151,10 +151,12 @@ class Repository:
         """`[host[:port]/]path`, optionally with a scheme; no tag and no digest. Raises BadReference."""
         reference = Reference.parse(text, default_tag=None)
         if reference.tag is not None or reference.digest is not None:
-            raise BadReference(
-                f"{quoted(text)} is more than a repository",
-                hint=f"without tag and digest it is {reference.repository}",
-            )
+            hint = f"without tag and digest it is {reference.repository}"
+            if "/" not in text and reference.tag is not None and reference.tag.isdigit():
+                hint = (
+                    f"if {text} is a registry, a repository of it is {text}/NAME, and `sonar repo ls {text}` lists them"
+                )
+            raise BadReference(f"{quoted(text)} is more than a repository", hint=hint)
         return reference.repository
 
     def to_json(self) -> str:

@@ -276,6 +276,8 @@ def test_a_host_that_reads_as_a_path_is_printed_with_its_scheme():
 def test_a_repository_takes_neither_tag_nor_digest():
     with pytest.raises(BadReference, match="without tag and digest it is ghcr\\.io/a"):
         Repository.parse("ghcr.io/a:tag")
+    with pytest.raises(BadReference, match="repository of it is localhost:5000/NAME"):
+        Repository.parse("localhost:5000")
     with pytest.raises(BadReference, match="without tag and digest it is ghcr\\.io/a"):
         Repository.parse(f"ghcr.io/a@{SHA256}")
 

@@ -1,7 +1,15 @@
-"""Completion of repositories and tags by asking the registry: quick, and silent where that fails."""
+"""Completion of repositories and tags by asking the registry: quick, and silent where that fails.
+
+bash takes a colon for the end of a word (it is in `COMP_WORDBREAKS`): `localhost:5000/app` comes as three words, and
+what we answer replaces what is behind the last colon.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from itertools import islice
 
 from sonar_core.plugins import Plugins
@@ -9,6 +17,38 @@ from sonar_core.settings import Settings
 
 _SECONDS = 2.0
 _MOST = 200
+
+
+@contextmanager
+def bash_words() -> Iterator[None]:
+    """Within it, the words that bash split at colons are one again, and what is answered is what bash replaces."""
+    if os.environ.get("_SONAR_COMPLETE") != "complete_bash":
+        yield
+        return
+    words = os.environ.get("COMP_WORDS", "").split("\n")
+    joined, split = _joined(words[: int(os.environ.get("COMP_CWORD", "0")) + 1])
+    os.environ.update(COMP_WORDS="\n".join(joined), COMP_CWORD=str(len(joined) - 1))
+    kept = joined[-1].rfind(":") + 1 if split else 0
+    answer = StringIO()
+    try:
+        with redirect_stdout(answer):
+            yield
+    finally:
+        for line in answer.getvalue().splitlines():
+            print(line[kept:])
+
+
+def _joined(words: list[str]) -> tuple[list[str], bool]:
+    """`words` with those at a colon put together, and whether the last one was."""
+    joined: list[str] = []
+    glued = False
+    for word in words:
+        glued = bool(joined and word) and (not word.strip(":") or joined[-1].endswith(":"))
+        if glued:
+            joined[-1] += word
+        else:
+            joined.append(word)
+    return joined, glued
 
 
 def complete_repository(incomplete: str) -> list[str]:

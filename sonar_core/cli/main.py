@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import NoReturn
 
 _FROM_SIGNALS = 128  # exit codes above this are those of runs that a signal ended
@@ -57,13 +58,21 @@ def _run(arguments: list[str]) -> int:
 
     program = build_tree(_left_out(arguments))
     try:
-        with output.failures():  # help, mostly: what commands raise is caught in the shell
+        with output.failures(), _completing():  # help, mostly: what commands raise is caught in the shell
             program.main(args=arguments, prog_name="sonar", standalone_mode=True)
     except SystemExit as stop:
         if isinstance(stop.code, str):
             tell(stop.code)
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     return 0
+
+
+def _completing() -> AbstractContextManager[None]:
+    if "_SONAR_COMPLETE" not in os.environ:
+        return nullcontext()
+    from .completion import bash_words
+
+    return bash_words()
 
 
 def _left_out(arguments: list[str]) -> list[str]:

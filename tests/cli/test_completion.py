@@ -62,7 +62,7 @@ def complete(sonar: Sonar, *words: str) -> tuple[list[str], str]:
     """What bash is offered behind `words`, and what was said on stderr."""
     environment = {
         "_SONAR_COMPLETE": "complete_bash",
-        "COMP_WORDS": " ".join(("sonar", *words)),
+        "COMP_WORDS": "\n".join(("sonar", *words)),
         "COMP_CWORD": str(len(words)),
     }
     run = replace(sonar, environment={**sonar.environment, **environment})()
@@ -76,6 +76,16 @@ def test_the_program_completes(registry: Origin, process: Sonar) -> None:
     found, said = complete(process, "tag", "ls", f"{registry.host}/te")
     assert found == [f"{registry.host}/team/app", f"{registry.host}/team/db"]
     assert said == ""
+
+
+def test_bash_splits_words_at_colons(registry: Origin, process: Sonar) -> None:
+    """What stands behind the last colon is all that bash replaces, so it is all that is answered."""
+    host, port = registry.host.split(":")
+    assert complete(process, "tag", "ls", host, ":", f"{port}/te")[0] == [f"{port}/team/app", f"{port}/team/db"]
+    assert complete(process, "manifest", "get", host, ":", f"{port}/team/app", ":")[0] == ["v1", "v2", "latest"]
+    assert complete(process, "manifest", "get", host, ":", f"{port}/team/app", ":", "v")[0] == ["v1", "v2"]
+    assert complete(process, "manifest", "get", host, ":", f"{port}/web", "--plat")[0] == ["--platform"]
+    assert complete(process, "tag", "ls", host, ":", f"{port}/web", "")[0] == []
 
 
 def test_a_broken_plugin_says_nothing_while_completing(process: Sonar, tmp_path: Path, registry: Origin) -> None:

@@ -14,13 +14,13 @@ from sonar_core.errors import UsageError
 from sonar_core.platforms import Platform
 from sonar_core.plugins import Plugins
 from sonar_core.settings import Settings
+from sonar_core.sizes import size_text
 from sonar_core.stores import Place, Stores, split_location
 
 from .copying import copy_place
 from .deleting import Removed, remove
 from .plan import Options
 from .result import CopyResult
-from .sizes import shown
 
 _LOCATION = "A reference, oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME:TAG]."
 
@@ -182,7 +182,7 @@ def copied_text(result: CopyResult) -> str:
         if several
     ]
     about = f", {len(result.referrers)} referrers" if result.referrers else ""
-    done = f"{', '.join(blobs) or 'no blobs'}{about}, {shown(result.bytes)}"
+    done = f"{', '.join(blobs) or 'no blobs'}{about}, {size_text(result.bytes)}"
     if result.dry_run:
         return f"{result.target}: would be {result.digest} ({done})"
     return f"{result.target}: {result.digest} ({done} in {result.seconds:.1f} s)"

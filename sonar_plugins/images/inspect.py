@@ -20,9 +20,8 @@ from sonar_core.platforms import Platform, choose
 from sonar_core.plugins import Plugins
 from sonar_core.redaction import printable
 from sonar_core.settings import Settings
+from sonar_core.sizes import size_text
 from sonar_core.stores import Place, Store, Stores
-
-from .sizes import shown
 
 
 @dataclass(frozen=True)
@@ -227,9 +226,9 @@ def text(found: Inspection) -> str:
     lines += _section("Env", [_plain(each) for each in found.env or ()])
     lines += _section("Labels", [f"{_plain(name)}={_plain(value)}" for name, value in (found.labels or {}).items()])
     lines += _section("Annotations", [f"{_plain(n)}={_plain(value)}" for n, value in found.annotations.items()])
-    title = f"Layers ({len(found.layers)}, {shown(found.layers_size)} as stored)"
+    title = f"Layers ({len(found.layers)}, {size_text(found.layers_size)} as stored)"
     rows_of_layers = [
-        f"{layer.digest}  {shown(layer.size):>10}  {_plain(layer.created_by or layer.media_type)}"
+        f"{layer.digest}  {size_text(layer.size):>10}  {_plain(layer.created_by or layer.media_type)}"
         for layer in found.layers
     ]
     lines += _section(title, rows_of_layers)

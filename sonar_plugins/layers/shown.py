@@ -10,6 +10,7 @@ from typing import Any
 
 from sonar_core.content import Digest
 from sonar_core.redaction import printable
+from sonar_core.sizes import size_text
 
 from .diff import Difference
 from .model import Entry, Kind
@@ -18,15 +19,6 @@ from .model import Entry, Kind
 def path_text(path: bytes) -> str:
     """A path from the root on, as `/etc/passwd`; bytes that are no UTF-8 are kept by `surrogateescape`."""
     return "/" + path.decode("utf-8", "surrogateescape")
-
-
-def size_text(count: float) -> str:
-    """As `12.3 MiB`."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024 or unit == "GiB":
-            break
-        count /= 1024
-    return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def shown(count: float) -> str:
+def size_text(count: float) -> str:
     """As `12.3 MiB`."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if count < 1024 or unit == "GiB":

@@ -20,6 +20,8 @@ class Credentials:
 
     One of three kinds: `username` with `password`; an `identity_token` (an OAuth2 refresh token, docker's
     `identitytoken`); a `token` that is sent as it is (docker's `registrytoken`).
+
+    `remedy` says how the user replaces them, where `sonar auth login` would not: what it keeps is asked for later.
     """
 
     username: str = ""
@@ -27,6 +29,7 @@ class Credentials:
     identity_token: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
     source: str = "unknown source"
+    remedy: str = ""
 
 
 @dataclass(frozen=True)

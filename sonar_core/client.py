@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from ._version import __version__
 from .auth import Authenticator
@@ -133,15 +134,19 @@ class Client:
         return response
 
     def _error(self, response: Response, scopes: frozenset[str]) -> ResponseError:
-        """The error of an answer; where it is about who one is, it says where the credentials came from."""
+        """The error of an answer, with what to do next: about the credentials, or about the tags that there are."""
         hint = None
+        if response.status == 404 and response.origin == self._origin:
+            path, _, name = urlsplit(response.url).path.removeprefix("/v2/").partition("/manifests/")
+            if name and ":" not in name:
+                hint = f"sonar tag ls {self.registry}/{path} shows which tags there are"
         if response.status in (401, 403) and response.origin == self._origin:
             who = self.auth.credentials(sorted(scopes))
             login = f"sonar auth login {self.registry}"
             if who is None:
                 hint = f"no credentials were found: {login}"
             else:
-                hint = f"the credentials came from {who.source}; to replace them: {login}"
+                hint = f"the credentials came from {who.source}; to replace them: {who.remedy or login}"
             if response.status == 401 and self.auth.challenges:
                 hint = f"it asks for {self.auth.challenges[0].scheme.capitalize()}; {hint}"
         from .answers import error_from

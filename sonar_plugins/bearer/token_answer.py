@@ -98,7 +98,7 @@ def _refused(answer: TokenAnswer, context: AuthContext) -> AuthError:
     if answer.status in (400, 401, 403):
         return AuthError(
             f"{_server(context)} refused the credentials from {who.source} (answered {answer.status}{said})",
-            hint=f"to replace them: {login}",
+            hint=f"to replace them: {who.remedy or login}",
         )
     return AuthError(f"{_server(context)} gave no token: it answered {answer.status}{said}")
 

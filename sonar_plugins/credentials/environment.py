@@ -43,4 +43,5 @@ def sonar_credentials(registry: Registry) -> Credentials | None:
         missing = "SONAR_PASSWORD" if username else "SONAR_USERNAME"
         raise SettingsError(f"{missing} is not set, and credentials for {registry} need both user and password")
     kind = "SONAR_TOKEN" if token else "SONAR_USERNAME and SONAR_PASSWORD"
-    return Credentials(username, password, token=token, source=f"the environment ({kind})")
+    remedy = "set these variables anew, or unset them"
+    return Credentials(username, password, token=token, source=f"the environment ({kind})", remedy=remedy)

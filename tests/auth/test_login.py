@@ -168,6 +168,14 @@ def test_a_source_that_comes_first_is_remarked_on(registry: Origin, sonar: Sonar
     assert "the environment" in login(sonar, registry.host, secret, environment=variables).stderr
 
 
+def test_bad_credentials_of_the_environment_are_not_mended_by_a_login(registry: Origin, sonar: Sonar) -> None:
+    """The environment is asked before what a login keeps."""
+    variables = {"SONAR_USERNAME": "bob", "SONAR_PASSWORD": "b", "SONAR_AUTH_REGISTRY": registry.host}
+    said = sonar("check", registry.host, environment=variables, code=4).stderr
+    assert "to replace them: set these variables anew, or unset them" in said
+    assert "auth login" not in said
+
+
 def on_a_terminal(sonar: Sonar, host: str, *answers: tuple[bytes, bytes]) -> tuple[int, bytes]:
     """Runs `sonar auth login` on a terminal of its own: for each prompt, what is typed. Its exit code and output."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(sonar.home), "TERM": "dumb"}

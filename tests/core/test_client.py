@@ -192,6 +192,20 @@ def test_errors_give_their_connection_back(scripted: Origin, clients: Callable[.
     assert scripted.connections == 1
 
 
+def test_a_tag_that_is_not_there_says_how_to_list_those_that_are(
+    scripted: Origin, clients: Callable[..., Client]
+) -> None:
+    scripted.default = error(404, "MANIFEST_UNKNOWN")
+    client = clients(scripted.host)
+    with pytest.raises(NotFound) as caught:
+        client.request("HEAD", "team/app/manifests/v9")
+    assert caught.value.hint == f"sonar tag ls {scripted.host}/team/app shows which tags there are"
+    for path in ("team/app/manifests/sha256:" + 64 * "a", "team/app/tags/list"):
+        with pytest.raises(NotFound) as caught:
+            client.request("GET", path)
+        assert caught.value.hint is None
+
+
 def test_an_error_in_telling_the_error_leaves_no_connection(scripted: Origin, clients: Callable[..., Client]) -> None:
     """Saying where the credentials came from may fail itself."""
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from sonar_core.cli.arguments import RegistryArgument
+import typer
+
 from sonar_core.redaction import printable
+from sonar_core.reference import Registry
 from sonar_core.settings import Settings, about, option_names
 
 
@@ -20,7 +22,18 @@ class SettingRow:
     about: str
 
 
-def show(settings: Settings, registry: RegistryArgument = None) -> list[SettingRow]:
+def show(
+    settings: Settings,
+    registry: Annotated[
+        Registry | None,
+        typer.Argument(
+            parser=Registry.parse,
+            metavar="[REGISTRY]",
+            help="A host, as ghcr.io or localhost:5000; unless given, what holds for all.",
+            show_default=False,
+        ),
+    ] = None,
+) -> list[SettingRow]:
     """Show the settings in force, and where each comes from; with REGISTRY, those for that one.
 
     Highest first: options, SONAR_* variables, [registry."HOST"] in the config file, its top, the default.

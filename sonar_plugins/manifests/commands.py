@@ -69,7 +69,7 @@ def put(
     reference: ReferenceArgument,
     connect: Connect,
     file: Annotated[
-        str, typer.Argument(metavar="[FILE|-]", help="The manifest; - is stdin.", show_default=False)
+        str, typer.Argument(metavar="[FILE|-]", help="The manifest; stdin unless given.", show_default=False)
     ] = "-",
     media_type: Annotated[
         str | None,

@@ -36,7 +36,9 @@ def ls(
         Literal["name", "semver", "created"] | None,
         typer.Option(help="The order; unless given, the registry's. `created` reads each image's config."),
     ] = None,
-    reverse: Annotated[bool, typer.Option("--reverse", help="The other way round: newest first.")] = False,
+    reverse: Annotated[
+        bool, typer.Option("--reverse", help="The other way round; by `created` and `semver`: newest first.")
+    ] = False,
     digests: Annotated[bool, typer.Option("--digests", help="With the digest that each tag points to.")] = False,
 ) -> Iterator[str] | Iterator[Tag]:
     """List the tags of repositories, every page.

@@ -251,7 +251,8 @@ def _split_scheme(text: str) -> tuple[Scheme | None, str]:
         return "http", rest
     if scheme == "https":
         return "https", rest
-    raise BadReference(f"the scheme {quoted(match[1])} is neither http nor https", hint=_EXAMPLE)
+    hint = f"write {rest}" if scheme == "docker" else _EXAMPLE  # skopeo and podman have it in front
+    raise BadReference(f"the scheme {quoted(match[1])} is neither http nor https", hint=hint)
 
 
 def _registry(host: str, scheme: Scheme | None) -> Registry:

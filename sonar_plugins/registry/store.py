@@ -6,7 +6,16 @@ from collections.abc import Generator, Iterator
 
 from sonar_core.client import Client
 from sonar_core.content import Descriptor, Digest
-from sonar_core.errors import AuthError, Forbidden, IntegrityError, NotFound, ResponseError, Unauthorized, UsageError
+from sonar_core.errors import (
+    AuthError,
+    BadReference,
+    Forbidden,
+    IntegrityError,
+    NotFound,
+    ResponseError,
+    Unauthorized,
+    UsageError,
+)
 from sonar_core.manifest import Manifest
 from sonar_core.reference import Reference, Repository
 from sonar_core.stores import Blob, Incomplete, Name, Opening, Store
@@ -18,6 +27,8 @@ from sonar_plugins.tags.endpoint import Tags
 
 def open_repository(rest: str, opening: Opening) -> tuple[Store, Name]:
     """A reference: `NAME:TAG`, `NAME@DIGEST`, or `NAME`, which stands for its tag `latest`. Raises BadReference."""
+    if rest.startswith(("/", "./", "../", "~")):
+        raise BadReference(f"{rest!r} is a path, not the name of an image", hint=f"a layout there is oci:{rest}")
     reference = Reference.parse(rest)
     client = opening.connect(reference.repository.registry)
     store = opening.shared(str(reference.repository), lambda: RegistryStore(client, reference.repository))

@@ -282,6 +282,11 @@ def test_a_repository_takes_neither_tag_nor_digest():
         Repository.parse(f"ghcr.io/a@{SHA256}")
 
 
+def test_what_skopeo_writes_in_front_is_named():
+    with pytest.raises(BadReference, match=r"write ghcr\.io/a:v1$"):
+        Reference.parse("docker://ghcr.io/a:v1")
+
+
 def test_the_digest_decides_what_a_reference_identifies():
     digest = Digest.parse(SHA256)
     reference = Reference.parse(f"ghcr.io/a:tag@{SHA256}")

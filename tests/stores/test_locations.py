@@ -89,3 +89,11 @@ def test_one_store_for_one_place(tmp_path: Path) -> None:
         assert one.store is two.store
         assert one.store is not other.store
         assert (one.name, two.name) == ("docker.io/x/y:1", "docker.io/x/y:2")
+
+
+@pytest.mark.parametrize("path", ["/tmp/image", "./image", "../image", "~/image"])  # noqa: S108 - nothing is made there
+def test_a_path_without_its_prefix_says_which(path: str) -> None:
+    with Connections() as connect, Stores(connect, connect.plugins) as stores:
+        with pytest.raises(BadReference) as caught:
+            stores.open(path)
+        assert caught.value.hint == f"a layout there is oci:{path}"

@@ -53,6 +53,12 @@ class Group(typer.core.TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         self.commands = dict.fromkeys(self.entries, None)  # type: ignore[assignment]  # what a typo is compared with
+        word = args[0]
+        if word not in self.entries and not ctx.resilient_parsing:
+            below = [name for name, entry in self.entries.items() if isinstance(entry, Group) and word in entry.entries]
+            if below:
+                meant = " or ".join(f"'{name} {word}'" for name in sorted(below))
+                ctx.fail(f"No such command '{word}'. Did you mean {meant}?")
         return super().resolve_command(ctx, args)
 
 

@@ -118,6 +118,11 @@ def test_what_the_parser_refuses(command: tuple[str, ...], sonar: Program) -> No
     assert "Error: " in run.stderr
 
 
+def test_a_verb_without_its_noun_names_the_nouns(sonar: Program) -> None:
+    assert "Did you mean 'image pull'?" in sonar("pull", "nginx").stderr
+    assert "'repo ls' or 'tag ls'?" in sonar("ls").stderr
+
+
 def test_a_list_that_breaks_is_never_shown_as_complete(scripted: Origin, sonar: Program) -> None:
     """stdout ends at the last whole line, or stays empty with -o json; the exit code is not 0."""
     page = Answer(200, {"Link": '</v2/a/tags/list?last=b>; rel="next"'}, json={"tags": ["a", "b"]})

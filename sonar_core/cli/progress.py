@@ -18,6 +18,7 @@ Mode = Literal["bar", "plain", "json", "none"]
 
 _EVERY = 3.0  # seconds between two plain lines
 _OFTEN = 0.1  # seconds between two events of one transfer, or two looks of a bar
+_NARROW = 72  # columns
 _SHOWN = 19  # characters of a digest
 
 
@@ -143,15 +144,23 @@ class Bars(Display):
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TaskProgressColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
         from rich.progress import TransferSpeedColumn as Speed
 
         super().__init__()
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(None), DownloadColumn(True), Speed())
         console = Console(stderr=True)
-        self._make: Any = lambda: Progress(
-            *columns, TimeRemainingColumn(), console=console, transient=True, expand=True
-        )
+        # Where not all of it fits, rich would break each bar into several lines.
+        narrow = console.width < _NARROW
+        rest = (TaskProgressColumn(),) if narrow else (DownloadColumn(True), Speed(), TimeRemainingColumn())
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(None), *rest)
+        self._make: Any = lambda: Progress(*columns, console=console, transient=True, expand=True)
         self._bars: Any = None
         self._tasks: dict[str, Any] = {}
         self._last = 0.0

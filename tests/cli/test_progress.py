@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -30,11 +31,11 @@ def slow(sonar_registry: EmbeddedRegistry, proxy: Callable[..., Proxy]) -> str:
     return f"{proxy(sonar_registry.host, rate=300_000).host}/slow:v1"
 
 
-def on_terminal(*arguments: str) -> tuple[int, str, str]:
+def on_terminal(*arguments: str, columns: int = 100) -> tuple[int, str, str]:
     """The exit code, what came on stdout (a pipe), and what was drawn on stderr (a terminal)."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "sonar_core.cli", *arguments]
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns)}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=environment)
     os.close(theirs)
     drawn = b""
@@ -56,6 +57,14 @@ def test_bars(slow: str, tmp_path: Path) -> None:
     assert "total" in drawn
     layers = sorted(result["sent"], key=lambda blob: int(blob["size"]))[-2:]
     assert all(layer["digest"][:19] in drawn for layer in layers)
+
+
+def test_each_bar_is_one_line_on_a_narrow_terminal(slow: str, tmp_path: Path) -> None:
+    code, _, drawn = on_terminal("image", "pull", slow, f"oci:{tmp_path}/layout:x", columns=40)
+    assert code == 0
+    lines = [re.sub("\x1b\\[[^a-zA-Z]*[a-zA-Z]", "", line).rpartition("\r")[2] for line in drawn.split("\r\n")]
+    assert any("100%" in line for line in lines)
+    assert {line.split()[0].partition(":")[0] for line in lines if line.strip()} == {"total", "sha256"}
 
 
 def test_bars_are_taken_away_after_an_error(slow: str, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from .errors import IntegrityError
 if TYPE_CHECKING:
     from types import TracebackType
 
-_WAITING = 4  # blocks handed over and not hashed yet; bounds the memory
+_WAITING = 2  # blocks handed over and not hashed yet; bounds the memory
 
 
 class BackgroundHash:

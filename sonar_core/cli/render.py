@@ -15,6 +15,9 @@ from sonar_core.redaction import printable, printable_lines
 from . import output
 from .options import Common
 
+_IN_MEMORY = 4 * 1024 * 1024  # characters of a JSON array that are kept in memory
+_BLOCK = 1024 * 1024
+
 _BLOCK_ENCODERS = (str, bytes, Mapping)
 
 
@@ -33,9 +36,10 @@ class Renderer:
         if isinstance(result, Raw):
             output.write_bytes(result.blocks)
         elif self._json:
-            if result is not None:
-                plain = [to_plain(item) for item in result] if _is_list(result) else to_plain(result)
-                output.write(json.dumps(plain, indent=2) + "\n")
+            if _is_list(result):
+                _show_array(result)
+            elif result is not None:
+                output.write(json.dumps(to_plain(result), indent=2) + "\n")
         elif result is not None:
             items = result if _is_list(result) else (result,)
             output.write_lines(self._line(item) + "\n" for item in items)
@@ -50,6 +54,22 @@ class Renderer:
             width = max((len(name) for name in plain), default=0)
             return "\n".join(f"{name + ':':{width + 1}} {_value(value)}" for name, value in plain.items())
         return _value(plain)
+
+
+def _show_array(items: Iterable[Any]) -> None:
+    """A JSON array, shown when all of it is there; kept as text meanwhile, on disk where it is long."""
+    from tempfile import SpooledTemporaryFile
+
+    with SpooledTemporaryFile(_IN_MEMORY, "w+", encoding="utf-8") as kept:
+        count = 0
+        for item in items:
+            text = json.dumps(to_plain(item), indent=2).replace("\n", "\n  ")
+            kept.write(f"{',' if count else '['}\n  {text}")
+            count += 1
+        kept.write("\n]\n" if count else "[]\n")
+        kept.seek(0)
+        while block := kept.read(_BLOCK):
+            output.write(block)
 
 
 def _is_list(result: Any) -> bool:

@@ -263,7 +263,10 @@ class DockerArchiveWriter(OciArchiveWriter):
             return self._image(self.manifest(chosen.digest))
         if manifest.config is None or manifest.config.media_type not in _IMAGES:
             kind = manifest.config.media_type if manifest.config else "none"
-            raise ContentError(f"{manifest.digest} is no image that Docker can load: its config is {kind}")
+            raise ContentError(
+                f"{manifest.digest} is no image that Docker can load: its config is {kind}",
+                hint="docker-archive: holds images alone; signatures and other artifacts go to oci: or oci-archive:",
+            )
         return manifest
 
     def _indexes(self) -> Iterator[tuple[str, bytes]]:

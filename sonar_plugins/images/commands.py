@@ -13,6 +13,7 @@ from sonar_core.content import Digest
 from sonar_core.errors import UsageError
 from sonar_core.platforms import Platform
 from sonar_core.plugins import Plugins
+from sonar_core.redaction import printable
 from sonar_core.settings import Settings
 from sonar_core.sizes import size_text
 from sonar_core.stores import Place, Stores, split_location
@@ -173,19 +174,21 @@ def _check_names(places: list[tuple[Place, Place]]) -> None:
 
 
 def copied_text(result: CopyResult) -> str:
-    """One line: where it is now, and what was done for it."""
+    """One line: what went where, and what was done for it."""
+    moved = f"{printable(result.source)} -> {printable(result.target)}"
     if result.unchanged:
-        return f"{result.target}: unchanged, {result.digest}"
+        return f"{moved}: unchanged, {result.digest}"
     blobs = [
         f"{len(several)} {word}"
         for word, several in (("sent", result.sent), ("mounted", result.mounted), ("skipped", result.skipped))
         if several
     ]
-    about = f", {len(result.referrers)} referrers" if result.referrers else ""
+    count = len(result.referrers)
+    about = f", {count} referrer{'s' if count > 1 else ''}" if count else ""
     done = f"{', '.join(blobs) or 'no blobs'}{about}, {size_text(result.bytes)}"
     if result.dry_run:
-        return f"{result.target}: would be {result.digest} ({done})"
-    return f"{result.target}: {result.digest} ({done} in {result.seconds:.1f} s)"
+        return f"{moved}: would be {result.digest} ({done})"
+    return f"{moved}: {result.digest} ({done} in {result.seconds:.1f} s)"
 
 
 def rm(

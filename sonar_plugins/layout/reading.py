@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sonar_core.content import Descriptor, Digest
-from sonar_core.errors import ContentError, Missing
+from sonar_core.errors import ContentError, IntegrityError, Missing
 from sonar_core.manifest import Manifest
 from sonar_core.stores import Name
 
@@ -99,11 +99,11 @@ class ReadableLayout:
         return self._content.size(blob.digest) == blob.size
 
     def open_blob(self, blob: Descriptor, start: int = 0, stop: int | None = None) -> Generator[bytes, None, None]:
-        """The bytes of a blob. Raises Missing, ContentError where it has another size."""
+        """The bytes of a blob. Raises Missing, IntegrityError where it has another size."""
         region = self._content.open(blob.digest)
         try:
             if region.size != blob.size:
-                raise ContentError(f"{self}: {blob.digest} has {region.size} bytes, not {blob.size}")
+                raise IntegrityError(f"{self}: {blob.digest} has {region.size} bytes, not {blob.size}")
             yield from region.blocks(start, stop)
         finally:
             self._content.release(region)

@@ -45,9 +45,10 @@ def test_copy_as_json(sonar: Sonar, host: str, tmp_path: Path) -> None:
 
 def test_copy_as_text(sonar: Sonar, host: str, tmp_path: Path) -> None:
     run = sonar("image", "copy", f"{host}/a/b:v1", f"oci:{tmp_path}/layout:x")
-    assert run.stdout.startswith(f"oci:{tmp_path}/layout:x: {samples.oci().digest} (4 sent, ")
+    moved = f"{host}/a/b:v1 -> oci:{tmp_path}/layout:x"
+    assert run.stdout.startswith(f"{moved}: {samples.oci().digest} (4 sent, ")
     again = sonar("image", "copy", f"{host}/a/b:v1", f"oci:{tmp_path}/layout:x")
-    assert again.stdout == f"oci:{tmp_path}/layout:x: unchanged, {samples.oci().digest}\n"
+    assert again.stdout == f"{moved}: unchanged, {samples.oci().digest}\n"
 
 
 def test_pull_several(sonar: Sonar, host: str, tmp_path: Path) -> None:

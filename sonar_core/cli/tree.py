@@ -69,6 +69,8 @@ def _summary(entry: Command | Group) -> str:
 def build_tree(left_out: Iterable[str] = ()) -> Group:
     """The whole program: the root group with all commands of all plugins but those `left_out`."""
     plugins = Plugins.discover(disabled=left_out, report=_warn)
+    for name in set(left_out) - {plugin.name for plugin in plugins}:
+        tell(f"warning: --no-plugin {name}: there is none of that name; `sonar plugin ls` shows what is installed")
     shell = Shell(plugins)
     root = _root(shell)
     for command in _builtins_first(plugins):

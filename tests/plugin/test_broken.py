@@ -325,3 +325,9 @@ def test_disabled_plugins_are_not_imported(with_packages: Sonar, packages: Packa
     gone = with_packages("tag", "ls", "localhost:1/a", SONAR_DISABLE_PLUGINS="acme,tags")
     assert gone.code == 2
     assert "No such command" in gone.stderr
+
+
+def test_leaving_out_a_plugin_that_is_not_there_is_told(with_packages: Sonar) -> None:
+    run = with_packages("plugin", "ls", "--no-plugin", "tagss")
+    assert run.code == 0, run
+    assert "--no-plugin tagss: there is none of that name" in run.stderr

@@ -151,7 +151,8 @@ def _check_left(target: Path, layer: str, *, done: bool, what: str) -> None:
 def test_ctrl_c_leaves_nothing_half_done(slow: Slow, tmp_path: Path, work: Callable[[Slow, Path], list[str]]) -> None:
     chance = random.Random(work.__name__)
     for number in range(2):
-        interrupt(slow, work, tmp_path / str(number) / f"{work.__name__}-{number}", chance.uniform(0.2, 1.6))
+        # When it has started: CPython loses an interrupt that lands in a callback of its import locks.
+        interrupt(slow, work, tmp_path / str(number) / f"{work.__name__}-{number}", chance.uniform(0.8, 1.8))
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP])

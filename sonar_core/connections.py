@@ -1,7 +1,6 @@
-"""Connections: urllib3's, with three things added.
+"""Connections: urllib3's, and its pools, with these things of ours.
 
-- The whole of an answer's head has one deadline, and a body that drips counts as stopped: urllib3's read timeout
-  bounds each `recv` alone, so a peer that sends a byte a second would be waited for without end.
+- What goes over a connection is written and read by `http1`, under the time limits of `timed`.
 - The address that a name resolves to is checked before it is connected to (`AddressRule`).
 - Every open socket is known, so that closing a client interrupts the threads that wait on one.
 
@@ -10,14 +9,16 @@ This module imports urllib3, so it is imported when the first request is sent, n
 
 from __future__ import annotations
 
+import errno
 import http.client
 import io
-import logging
-import os
+import re
 import socket
 import ssl
 import threading
 import time
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 from weakref import WeakSet
@@ -29,11 +30,12 @@ from urllib3.exceptions import (
     LocationParseError,
     NameResolutionError,
     NewConnectionError,
+    ProxyError,
 )
 
-from .addresses import Reach, is_literal, reach
 from .errors import SettingsError
-from .redaction import redact_url
+from .http1 import Answer, request_head
+from .timed import Timed
 from .tls import Contexts
 
 if TYPE_CHECKING:
@@ -41,133 +43,29 @@ if TYPE_CHECKING:
     from .settings import Settings
     from .transport import Origin
 
-SLOWEST = 1024  # bytes a second; a body below this for as long as the time limit counts as stopped
-_READ_AHEAD = 64 * 1024
-
-
-class _WithoutQueries(logging.Filter):
-    """urllib3 writes whole URLs into its debug log, and a signed one is a secret."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        arguments = record.args if isinstance(record.args, tuple) else ()
-        record.args = tuple(redact_url(each) if isinstance(each, str) and "?" in each else each for each in arguments)
-        return True
-
-
-logging.getLogger("urllib3.connectionpool").addFilter(_WithoutQueries())
+_URL = re.compile(r"(https?://[^/?#]*)([^#]*)")
+_PLAIN = re.compile(r"(?:/[\w.~:@!$&'()*+,;=-]+)+(?:\?[\w.~:@!$&'()*+,;=/?-]*)?", re.ASCII)
 
 
 class AddressRefused(OSError):
     """An address that the registry's word is not enough to connect to."""
 
 
-class BodyDrips(TimeoutError):
-    """A body comes, but more slowly than anyone should wait for."""
-
-
-class _Timed(io.RawIOBase):
-    """A socket's bytes, under a deadline while `deadline` is set and under the stall rule after that.
-
-    The head has what time is left for this attempt, which the socket knows; the body's stalls are bounded by `limit`.
-    """
-
-    def __init__(self, sock: Any, limit: float) -> None:
-        self._sock = sock
-        self._raw = sock.makefile("rb", buffering=0)
-        self._limit = limit
-        self.deadline: float | None = time.monotonic() + (sock.gettimeout() or limit)
-        #: What broke the body. The call that met it said that it had ended; calls after that raise it.
-        self.failure: OSError | None = None
-        self._waited = 0.0
-        self._got = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        if self.deadline is not None:
-            return self._read_in_time(buffer, self.deadline)
-        if self.failure is not None:
-            raise self.failure
-        try:
-            return self._read_body(buffer)
-        except OSError as error:
-            # It looks like an end at first: whoever reads a large piece would lose what had come of it.
-            self.failure = error
-            return 0
-
-    def _read_in_time(self, buffer: Any, deadline: float) -> int | None:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("it did not end in time")
-        self._sock.settimeout(left)
-        count = self._raw.readinto(buffer)
-        if count == 0:
-            raise ConnectionResetError("it ended within the headers")  # http.client would take them for complete
-        return cast("int | None", count)
-
-    def _read_body(self, buffer: Any) -> int | None:
-        started = time.monotonic()
-        count = self._raw.readinto(buffer)
-        self._waited += time.monotonic() - started
-        self._got += count or 0
-        if self._waited >= self._limit:
-            if count and self._got < SLOWEST * self._waited:
-                raise BodyDrips("the body drips")
-            self._waited, self._got = 0.0, 0
-        return cast("int | None", count)
-
-    def start_body(self) -> None:
-        """The head is complete: from here on each wait is bounded, and the rate."""
-        self.deadline = None
-        self._sock.settimeout(self._limit)
-
-    def close(self) -> None:
-        if not self.closed:
-            self._raw.close()
-        super().close()
-
-
-class _Maker:
-    """What `http.client.HTTPResponse` takes for a socket: it only asks it for a file."""
-
-    def __init__(self, sock: Any, limit: float) -> None:
-        self.timed = _Timed(sock, limit)
-
-    def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self.timed, _READ_AHEAD)
-
-
-class _Answer(http.client.HTTPResponse):
-    """An answer whose head has a deadline. `limit`: the longest wait for the next bytes of its body, in seconds."""
-
-    limit: float
+class _TunnelAnswer(http.client.HTTPResponse):
+    """What a proxy answers to CONNECT: urllib3 reads it, and here its head has a deadline."""
 
     def __init__(self, sock: Any, *arguments: Any, **named: Any) -> None:
-        maker = _Maker(sock, self.limit)
-        super().__init__(cast(socket.socket, maker), *arguments, **named)
-        self._timed = maker.timed
+        super().__init__(cast(socket.socket, _File(sock)), *arguments, **named)
 
-    def begin(self) -> None:
-        super().begin()
-        self._timed.start_body()
 
-    def _read_status(self) -> tuple[str, int, str]:
-        """The status line after the interim ones (RFC 9110, section 15.2): http.client knows 100 alone."""
-        while True:
-            version, status, reason = super()._read_status()  # type: ignore[misc]
-            if not http.HTTPStatus.SWITCHING_PROTOCOLS < status < http.HTTPStatus.OK:
-                return version, status, reason
-            http.client.parse_headers(self.fp)
+class _File:
+    """What `http.client.HTTPResponse` takes for a socket: it only asks it for a file."""
 
-    @property
-    def failure(self) -> OSError | None:
-        """What broke the body, if anything did: its end is no end then."""
-        return self._timed.failure
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
 
-    def hurry(self) -> None:
-        """Nobody wants the body: what has not come in a tenth of the time limit need not come."""
-        self._timed.deadline = time.monotonic() + self.limit / 10
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(Timed(self._sock, self._sock.gettimeout()))
 
 
 class Sockets:
@@ -264,36 +162,118 @@ class _Guarded:
         return sock
 
 
-class _QuietPool(urllib3.HTTPSConnectionPool):
-    """Without urllib3's warning: whoever sets `insecure` knows, and it would go to the terminal."""
+class _Exchanging:
+    """What the pools of one client have in common: urllib3's `urlopen`, without what is not needed here."""
 
-    def _validate_conn(self, conn: Any) -> None:
-        if conn.is_closed:
-            conn.connect()
+    limit: float
+
+    def exchange(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | Iterable[bytes] | None,
+        seconds: float,
+    ) -> Answer:
+        """Send a request and read the head of the answer, in at most `seconds` for each step.
+
+        `body`: bytes, or its pieces; without a `Content-Length` they go in chunks. Raises what urllib3, `ssl` and the
+        system raise, and NoHttp.
+        """
+        pool = cast(Any, self)
+        host, target = _parts(url)
+        headers = {"Host": host, **headers}
+        forwarded = pool.proxy is not None and url.startswith("http:")
+        if forwarded:
+            target = f"http://{host}{target}"
+            headers.update(pool.proxy_headers)
+        connection = pool._get_conn()
+        try:
+            self._open(connection, seconds, tunnel=pool.proxy is not None and not forwarded)
+            head = request_head(method, target, headers)
+            whole = _send(connection.sock, head, body, chunked="Content-Length" not in headers)
+
+            def give_back(keeps: bool) -> None:
+                if not (keeps and whole):
+                    connection.close()
+                pool._put_conn(connection if keeps and whole else None)
+
+            return Answer(Timed(connection.sock, self.limit), method, give_back)
+        except BaseException as error:
+            connection.close()
+            pool._put_conn(None)
+            if connection.proxy and not connection.has_connected_to_proxy and isinstance(error, Exception):
+                raise ProxyError("the proxy failed", error) from error
+            raise
+
+    def _open(self, connection: Any, seconds: float, *, tunnel: bool) -> None:
+        connection.timeout = seconds
+        if not connection.is_closed:
+            if connection.sock.gettimeout() != seconds:
+                connection.sock.settimeout(seconds)
+        elif tunnel:
+            cast(Any, self)._prepare_proxy(connection)
+        else:
+            connection.connect()
+
+
+def _parts(url: str) -> tuple[str, str]:
+    """The `Host` and the target of a request for `url`, encoded as RFC 3986 wants it."""
+    found = _URL.match(url)
+    if found is None:
+        raise LocationParseError(url)
+    target = found[2]
+    if not _PLAIN.fullmatch(target) or "/." in target:
+        target = urllib3.util.parse_url(url).request_uri
+    return _host(found[1]), target
+
+
+@lru_cache(maxsize=64)
+def _host(base: str) -> str:
+    parts = urllib3.util.parse_url(base)
+    name = (parts.host or "").partition("%")[0]  # the zone of an IPv6 address is this machine's own affair
+    name = f"{name}]" if name.startswith("[") and not name.endswith("]") else name
+    return name if parts.port in (None, 443 if parts.scheme == "https" else 80) else f"{name}:{parts.port}"
+
+
+def _send(sock: Any, head: bytes, body: bytes | Iterable[bytes] | None, *, chunked: bool) -> bool:
+    """Send a request; False where the server takes no more: it may have answered, which is read all the same."""
+    try:
+        if body is None or isinstance(body, bytes):
+            sock.sendall(head + (body or b""))
+            return True
+        sock.sendall(head)
+        for piece in body:
+            if not chunked:
+                sock.sendall(piece)
+            elif piece:
+                sock.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+        if chunked:
+            sock.sendall(b"0\r\n\r\n")
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ECONNRESET, errno.EPROTOTYPE):
+            raise
+        return False
+    return True
 
 
 def make_pools(
-    settings: Settings, home: Origin, rule: AddressRule, sockets: Sockets, proxy: str | None
+    settings: Settings, home: Origin, rule: AddressRule, sockets: Sockets, proxy: str | None, num_pools: int
 ) -> urllib3.PoolManager:
     """The connection pools of one client of `home`, for one way out (direct, or through `proxy`)."""
-
-    answer = type("Answer", (_Answer,), {"limit": settings.timeout})
-    shared = {"rule": rule, "sockets": sockets, "direct": proxy is None, "response_class": answer}
+    shared = {"rule": rule, "sockets": sockets, "direct": proxy is None, "response_class": _TunnelAnswer}
     plain = type("Plain", (_Guarded, HTTPConnection), shared)
     secure = type("Secure", (_Guarded, HTTPSConnection), shared)
-    options: dict[str, Any] = {
-        "num_pools": 16,
-        "maxsize": max(settings.connections, settings.jobs),
-        "blocksize": 256 * 1024,
-    }
+    options: dict[str, Any] = {"num_pools": num_pools, "maxsize": max(settings.connections, settings.jobs)}
     contexts = Contexts(settings, (home.host, home.port), sockets.tls_class())
     manager = urllib3.PoolManager(**options) if proxy is None else _proxy_manager(proxy, contexts, options)
 
     def secure_pool(host: str, port: int, **named: Any) -> urllib3.HTTPSConnectionPool:
-        pool = type("SecurePool", (_QuietPool,), {"ConnectionCls": secure})
+        pool = type("SecurePool", (_Exchanging, urllib3.HTTPSConnectionPool), {"ConnectionCls": secure, **limit})
         return cast(urllib3.HTTPSConnectionPool, pool(host, port, ssl_context=contexts.get(host, port), **named))
 
-    plain_pool = type("PlainPool", (urllib3.HTTPConnectionPool,), {"ConnectionCls": plain})
+    limit = {"limit": settings.timeout}
+    plain_pool = type("PlainPool", (_Exchanging, urllib3.HTTPConnectionPool), {"ConnectionCls": plain, **limit})
     manager.pool_classes_by_scheme = {"http": plain_pool, "https": cast(Any, secure_pool)}
     return manager
 
@@ -312,24 +292,3 @@ def _proxy_manager(proxy: str, contexts: Contexts, options: dict[str, Any]) -> u
     if parts.scheme == "https":
         options = {**options, "proxy_ssl_context": contexts.get(parts.host or "", parts.port or 443)}
     return urllib3.ProxyManager(parts._replace(auth=None).url, proxy_headers=headers, **options)
-
-
-def proxy_for(scheme: str, host: str) -> str | None:
-    """The proxy that the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`) names for a host:port.
-
-    Loopback is never asked for through a proxy, which would look for it on its own machine (as Go's clients do).
-    """
-    if not any(name.lower().endswith("_proxy") for name in os.environ) or _is_loopback(host):
-        return None
-    from urllib.request import getproxies, proxy_bypass
-
-    proxies = getproxies()
-    proxy = proxies.get(scheme) or proxies.get("all")
-    if not proxy or proxy_bypass(host):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
-
-
-def _is_loopback(host: str) -> bool:
-    name = host.rpartition(":")[0].strip("[]")
-    return name == "localhost" or name.endswith(".localhost") or (is_literal(name) and reach(name) is Reach.LOOPBACK)

@@ -7,20 +7,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from .errors import ProtocolError, SonarError, UsageError
 from .redaction import redact_url
 from .wire_errors import transport_error
 
+if TYPE_CHECKING:
+    from .http1 import Answer
+
 Body = bytes | Callable[[], Iterable[bytes]]
 
 BLOCK = 1024 * 1024  # bytes read or sent in one step
 _SCRAPS = 16 * 1024  # bytes of an unwanted body that are read to keep a connection
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_BASE = re.compile(r"[^/?#\[\]]*//[^/?#]*")  # scheme and authority
+_BELOW = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[\w.:-]+)+(?:\?[\w=&.-]+)?", re.ASCII)  # a path like NAME/manifests/TAG
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 
 
@@ -34,12 +40,13 @@ class Origin(NamedTuple):
     @classmethod
     def of(cls, url: str) -> Origin:
         """The origin of an absolute http or https URL. Raises ProtocolError for any other."""
-        return _origin(url)
+        found = _BASE.match(url)
+        return _origin(found[0] if found else url)
 
 
-@lru_cache(maxsize=256)  # one request asks for it again and again
-def _origin(url: str) -> Origin:
-    parts = split_url(url)
+@lru_cache(maxsize=64)  # each request asks for it several times
+def _origin(base: str) -> Origin:
+    parts = split_url(base)
     default = 443 if parts.scheme == "https" else 80
     return Origin(parts.scheme, (parts.hostname or "").lower(), parts.port or default)
 
@@ -60,6 +67,8 @@ def split_url(url: str) -> SplitResult:
 
 def join_url(base: str, target: str) -> str:
     """`target`, which may be relative, as seen from `base`. Raises ProtocolError for one that is no URL."""
+    if base.endswith("/") and _BELOW.fullmatch(target) and "/." not in target:
+        return base + target
     try:
         return urljoin(base, target)
     except ValueError:
@@ -99,13 +108,12 @@ class Response:
     Close it, or use it as a context manager: that gives the connection back.
     """
 
-    def __init__(self, raw: Any, request: Request, url: str) -> None:
-        self._raw = raw
-        self._answer = raw._original_response  # ours, see `connections`; urllib3 lets go of it at the end
+    def __init__(self, answer: Answer, request: Request, url: str) -> None:
+        self._answer = answer
         self.request = request
         self.url = url
-        self.status: int = raw.status
-        self.headers: Mapping[str, str] = raw.headers
+        self.status = answer.status
+        self.headers: Mapping[str, str] = answer.headers
         self._failure: SonarError | None = None
 
     @property
@@ -115,7 +123,7 @@ class Response:
 
     def header_values(self, name: str) -> list[str]:
         """All the values of a header that may come several times."""
-        return list(self._raw.headers.getlist(name))
+        return self._answer.headers.all(name)
 
     @property
     def content_type(self) -> str:
@@ -135,18 +143,15 @@ class Response:
         """
         if self._failure is not None:
             raise self._failure
-        # http.client drops what had come of a chunk that breaks, so chunks are taken as they come.
-        read = self._raw.read1 if self._raw.chunked else self._raw.read
         pieces: list[bytes] = []
         missing = size
         while missing:
-            cause: Exception | None = None
             try:
-                piece = read(missing, decode_content=False)
+                piece = self._answer.read(missing)
             except Exception as error:
-                piece, cause = b"", error
+                self._fail(error)
+                break
             if not piece:
-                self._fail(self._answer.failure or cause)
                 break
             pieces.append(piece)
             missing -= len(piece)
@@ -154,12 +159,11 @@ class Response:
             raise self._failure
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def _fail(self, cause: Exception | None) -> None:
+    def _fail(self, cause: Exception) -> None:
         """Remember what broke the body, for the next call."""
-        if cause is not None:
-            self.close()
-            self._failure = transport_error(cause, self.request.method, self.url, reading=True)
-            self._failure.__cause__ = cause
+        self.close()
+        self._failure = transport_error(cause, self.request.method, self.url, reading=True)
+        self._failure.__cause__ = cause
 
     def blocks(self, size: int = BLOCK) -> Iterator[bytes]:
         """The body in pieces of at most `size` bytes. Closes when it is through."""
@@ -171,41 +175,28 @@ class Response:
         """The whole body, at most `limit` bytes. Raises ProtocolError where it is longer, and closes."""
         with self:
             if (self.length or 0) > limit:
-                self.abandon()
                 raise ProtocolError(_too_long(what, self.url, limit))
             pieces, total = [], 0
             while piece := self.read_block(min(BLOCK, limit + 1 - total)):
                 pieces.append(piece)
                 total += len(piece)
                 if total > limit:
-                    self.abandon()
                     raise ProtocolError(_too_long(what, self.url, limit))
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def close(self) -> None:
         """Give the connection back; where the body was not read to its end, drop it."""
-        if self._raw.length_remaining == 0:
-            self._raw.read()  # takes nothing from the socket: that is how an answer without a body learns of its end
-        if self._raw.closed:
-            self._raw.release_conn()
-        else:
-            self.abandon()
+        self._answer.close()
 
     def discard(self) -> None:
         """Close an answer whose body nobody wants. A short one that has come is read, and keeps the connection."""
-        left = self._raw.length_remaining
-        if self._raw.chunked or (left or _SCRAPS + 1) <= _SCRAPS:
-            try:
-                self._raw._original_response.hurry()
-                self._raw.read(_SCRAPS, decode_content=False)
-                self._raw.read(1, decode_content=False)
-            except Exception:
-                self.abandon()
+        if not self._answer.ended and (self._answer.chunked or (self.length or _SCRAPS + 1) <= _SCRAPS):
+            self._answer.hurry()
+            left = _SCRAPS
+            with suppress(Exception):
+                while left and (piece := self._answer.read(left)):
+                    left -= len(piece)
         self.close()
-
-    def abandon(self) -> None:
-        """Drop the connection with whatever is still to come."""
-        self._raw.close()
 
     def __enter__(self) -> Response:
         return self
@@ -243,6 +234,14 @@ def _slices(body: bytes) -> Iterator[memoryview]:
     view = memoryview(body)
     for start in range(0, len(view), BLOCK):
         yield view[start : start + BLOCK]
+
+
+def check_request(request: Request) -> None:
+    """Raises UsageError for a method or a header that would end its line (CWE-113)."""
+    if not _TOKEN.fullmatch(request.method):
+        raise UsageError(f"{request.method!r} is no method of a request")
+    check_headers(request.headers)
+    check_headers(request.private)
 
 
 def check_headers(headers: Mapping[str, str]) -> None:

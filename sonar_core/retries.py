@@ -22,6 +22,7 @@ from urllib3.exceptions import (
 )
 
 from .connections import AddressRefused
+from .http1 import NoHttp
 
 _STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 _CAP = 30.0  # seconds; the longest back-off between two attempts
@@ -57,9 +58,9 @@ class Attempts(Retry):
         """One attempt less, which failed with `error`; None where there is none left, or another would do the same."""
         return self._after(error=error) if _may_pass(error) else None
 
-    def after_answer(self, response: Any) -> Attempts | None:
+    def after_answer(self) -> Attempts | None:
         """One attempt less, which got an answer worth another try; None where there is none left."""
-        return self._after(response=response)
+        return self._after()
 
     def _after(self, **outcome: Any) -> Attempts | None:
         try:
@@ -83,7 +84,9 @@ def _may_pass(error: BaseException) -> bool:
 
 
 def is_no_http(error: BaseException) -> bool:
-    """Whether what came was no answer of HTTP at all, rather than one that broke off."""
+    """Whether what came was no answer of HTTP at all, rather than one that broke off: ours, or a proxy's to CONNECT."""
+    if isinstance(error, NoHttp):
+        return True
     return isinstance(error, HTTPException) and not isinstance(error, (ConnectionError, IncompleteRead))
 
 

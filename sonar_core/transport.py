@@ -18,7 +18,7 @@ from .addresses import AddressRule, is_literal
 from .errors import ConnectionFailed, ProtocolError, SonarError, TimedOut
 from .messages import BLOCK as BLOCK
 from .messages import Body as Body
-from .messages import BodyFailed, check_headers, declared_length, pieces
+from .messages import BodyFailed, check_request, declared_length, pieces
 from .messages import Origin as Origin
 from .messages import Request as Request
 from .messages import Response as Response
@@ -30,10 +30,14 @@ from .wire_errors import cause_of, transport_error
 if TYPE_CHECKING:
     from .connections import Sockets
     from .exchange import Exchange
+    from .http1 import Answer
+    from .retries import Attempts
     from .settings import Settings
 
 # What an attempt may wait for, each up to the time limit: a connection, a proxy's tunnel, TLS, the headers.
 _WAITS = 4
+
+_ORIGINS = 16  # whose connections are kept: a blob store may have a name for each blob
 
 # Headers that may follow a redirect to another origin. All others stay: a plugin's header may be a secret.
 _PORTABLE = frozenset({"accept", "accept-encoding", "user-agent", "range", "if-range"})
@@ -76,7 +80,7 @@ class Transport:
         self._observe = observe
         self._lock = threading.Lock()
         self._pools: dict[str | None, Any] = {}  # by proxy
-        self._ways: dict[Origin, Any] = {}  # which of them leads to an origin
+        self._ways: dict[Origin, Any] = {}  # to each origin: a pool of one of them
         self._sockets: Sockets | None = None
         self._closed = False
         self._refuse_until = 0.0
@@ -89,8 +93,7 @@ class Transport:
         Raises ConnectionFailed, TimedOut, ProtocolError, and what the body's function raises. The caller closes the
         response.
         """
-        check_headers(request.headers)
-        check_headers(request.private)
+        check_request(request)
         budget = _Budget(request.patience or 10 * self._settings.timeout)
         url, hops = request.url, 0
         while True:
@@ -120,11 +123,8 @@ class Transport:
         return parts._replace(fragment="").geturl()
 
     def _attempts(self, request: Request, url: str, budget: _Budget) -> Response:
-        from .retries import Attempts, connect_failed
-
         self._check_literal(request, url)
-        attempts: Attempts | None
-        attempts = Attempts.of(1 if request.patience else self._settings.attempts, self._settings.backoff)
+        attempts: Attempts | None = None
         least = _WAITS * self._settings.timeout / 10  # seconds; a shorter attempt would only knock
         for tried in count(1):
             try:
@@ -138,6 +138,9 @@ class Transport:
                     raise ConnectionFailed(
                         f"{request.method} {redact_url(url)} failed: {self._why()}", attempts=tried
                     ) from error
+                from .retries import connect_failed
+
+                attempts = attempts or self._allowed(request)
                 attempts = attempts.after_failure(error) if request.may_repeat or connect_failed(error) else None
                 wait = attempts.get_backoff_time() if attempts is not None else 0.0
                 if attempts is None or not budget.has(wait, least):
@@ -147,8 +150,9 @@ class Transport:
             response = Response(raw, request, url)
             if response.status not in _RETRIED or not (request.may_repeat or response.status in (429, 503)):
                 return response
+            attempts = attempts or self._allowed(request)
             asked = attempts.asked_wait(raw)
-            attempts = attempts.after_answer(raw)
+            attempts = attempts.after_answer()
             if attempts is None or (asked or 0) > self._settings.retry_after_max:
                 return response
             wait = attempts.get_backoff_time() if asked is None else asked
@@ -158,10 +162,17 @@ class Transport:
             self.pause(wait)
         raise AssertionError("unreachable")
 
+    def _allowed(self, request: Request) -> Attempts:
+        """The attempts that `request` may take, the first among them."""
+        from .retries import Attempts
+
+        return Attempts.of(1 if request.patience else self._settings.attempts, self._settings.backoff)
+
     def _check_literal(self, request: Request, url: str) -> None:
         """Refuse an address that no registry may send us to; a proxy would connect to it unseen."""
-        host = Origin.of(url).host
-        if Origin.of(url) != self._home and is_literal(host):
+        origin = Origin.of(url)
+        host = origin.host
+        if origin != self._home and is_literal(host):
             refusal = self._rule.refusal(host, host)
             if refusal:
                 raise ConnectionFailed(f"{request.method} {redact_url(url)} refused: {refusal}")
@@ -180,10 +191,8 @@ class Transport:
     def _why(self) -> str:
         return "the client was closed" if self._closed else "interrupted"
 
-    def _exchange(self, request: Request, url: str, budget: _Budget) -> Any:
-        """One attempt: urllib3's answer, whose body is not read yet."""
-        from urllib3 import Timeout
-
+    def _exchange(self, request: Request, url: str, budget: _Budget) -> Answer:
+        """One attempt: an answer whose body is not read yet."""
         if self._refuses(request):
             raise ConnectionFailed(f"{request.method} {redact_url(url)} failed: {self._why()}")
         budget.extend(self._pace())
@@ -193,21 +202,12 @@ class Transport:
                 f"{request.method} {redact_url(url)} failed: no answer in time", hint="--timeout allows more"
             )
         limit = min(limit, self._settings.timeout)
-        headers = self._headers(request, at_home=Origin.of(url) == Origin.of(request.url))
+        headers = self._headers(request, at_home=url == request.url or Origin.of(url) == Origin.of(request.url))
         started = time.monotonic()
-        raw, error = None, None
+        raw: Answer | None = None
+        error: BaseException | None = None
         try:
-            raw = self._pool(url).urlopen(
-                request.method,
-                url,
-                body=pieces(request.body),
-                headers=headers,
-                retries=False,
-                redirect=False,
-                timeout=Timeout(connect=limit, read=limit),
-                preload_content=False,
-                decode_content=False,
-            )
+            raw = self._pool(url).exchange(request.method, url, headers, pieces(request.body), limit)
         except BaseException as caught:
             error = caught
             raise
@@ -225,26 +225,31 @@ class Transport:
             headers.update({name: value for name, value in request.headers.items() if name.lower() in _PORTABLE})
         if isinstance(request.body, bytes):
             headers["Content-Length"] = str(len(request.body))
-        elif request.body is not None and request.length is not None:
-            headers["Content-Length"] = str(request.length)
+        elif request.body is not None:
+            framing = ("Transfer-Encoding", "chunked") if request.length is None else ("Content-Length", request.length)
+            headers[framing[0]] = str(framing[1])
         elif request.body is None and request.method in ("POST", "PUT", "PATCH"):
             headers["Content-Length"] = "0"
         return headers
 
     def _pool(self, url: str) -> Any:
-        from .connections import Sockets, make_pools, proxy_for
-
         origin = Origin.of(url)
         with self._lock:
             if self._closed:
                 raise ConnectionFailed(self._why())
-            if self._sockets is None:
-                self._sockets = Sockets()
             if origin not in self._ways:
+                from .connections import Sockets, make_pools
+                from .proxies import proxy_for
+
+                self._sockets = self._sockets or Sockets()
                 proxy = proxy_for(origin.scheme, f"{origin.host}:{origin.port}")
                 if proxy not in self._pools:
-                    self._pools[proxy] = make_pools(self._settings, self._home, self._rule, self._sockets, proxy)
-                self._ways[origin] = self._pools[proxy]
+                    self._pools[proxy] = make_pools(
+                        self._settings, self._home, self._rule, self._sockets, proxy, _ORIGINS
+                    )
+                if len(self._ways) == _ORIGINS:
+                    del self._ways[next(iter(self._ways))]  # whoever is at work there goes on
+                self._ways[origin] = self._pools[proxy].connection_from_url(url)
             return self._ways[origin]
 
     def _pace(self) -> float:
@@ -286,7 +291,7 @@ class Transport:
                 manager.clear()
 
 
-def _finished(request: Request, url: str, raw: Any, error: BaseException | None, seconds: float) -> Exchange:
+def _finished(request: Request, url: str, raw: Answer | None, error: BaseException | None, seconds: float) -> Exchange:
     from .exchange import Exchange
 
     received = None if raw is None else declared_length(raw.headers)

@@ -19,8 +19,8 @@ def transport_error(
 
     from urllib3 import exceptions as http
 
-    from .connections import BodyDrips
     from .retries import causes, is_no_http
+    from .timed import BodyDrips
 
     if isinstance(error, SonarError):
         return error
@@ -88,11 +88,12 @@ def cause_of(error: BaseException) -> str:
 def _known(cause: BaseException) -> str | None:
     """Words for one of the usual causes."""
     import socket
-    from http.client import IncompleteRead, InvalidURL
+    from http.client import InvalidURL
 
     from urllib3 import exceptions as http
 
     from .connections import AddressRefused
+    from .http1 import BrokeOff
     from .retries import is_no_http
 
     match cause:
@@ -102,7 +103,7 @@ def _known(cause: BaseException) -> str | None:
             return "the name does not resolve"
         case ConnectionRefusedError():
             return "connection refused"
-        case http.IncompleteRead() | IncompleteRead():
+        case BrokeOff():
             return "the body broke off"
         case ConnectionResetError() | ConnectionAbortedError() | BrokenPipeError():
             return "the connection broke"

@@ -124,7 +124,7 @@ class BlobStream:
                     failure, complete = error, False
                 if complete or self._position == self._end:
                     return
-                self._response.abandon()
+                self._response.close()
                 self._response = None
                 persistence.failed(self._position, failure)
         except ResponseError as error:

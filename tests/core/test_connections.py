@@ -286,3 +286,36 @@ def test_each_address_has_its_share_of_the_time(
         scripted.on("GET", "/x", Answer(200, body=b"found"))
         transport = transports(scripted.url, attempts=1, timeout=2.0)
         assert transport.send(Request("GET", f"{scripted.url}/x")).read(10) == b"found"
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "target"),
+    [
+        ("http://h/v2/a/manifests/v1?n=5&last=b", "h", "/v2/a/manifests/v1?n=5&last=b"),
+        ("http://H:80", "h", "/"),
+        ("https://h:443/x#part", "h", "/x"),
+        ("https://h:80/x", "h:80", "/x"),
+        ("http://[::1]:5000/a//b", "[::1]:5000", "/a//b"),
+        ("http://[fe80::1%25eth0]/a", "[fe80::1]", "/a"),
+        ("http://h/a/../b/./c", "h", "/b/c"),
+        ("http://h/a b?c=\xe9\r\nX: 1", "h", "/a%20b?c=%C3%A9%0D%0AX:%201"),
+        ("http://h/%7Ea%2fb?X-Sig=a%2Bb%3D", "h", "/%7Ea%2Fb?X-Sig=a%2Bb%3D"),
+        ("http://h?q", "h", "/?q"),
+    ],
+)
+def test_host_and_target(url: str, host: str, target: str) -> None:
+    """Encoded as urllib3 does it, without what would end the line (CWE-93)."""
+    from sonar_core.connections import _parts
+
+    assert _parts(url) == (host, target)
+
+
+def test_connections_to_many_origins(origins: Callable[..., Origin], transports: Callable[..., Transport]) -> None:
+    """A blob store may have a name for each blob: the connections of the first are let go of, and all answer."""
+    several = [origins() for _ in range(18)]
+    for origin in several:
+        origin.on("GET", "/x", Answer(200, body=origin.host.encode()))
+    transport = transports(several[0].url)
+    for origin in [*several, *several]:
+        assert transport.send(Request("GET", f"{origin.url}/x")).read(30) == origin.host.encode()
+    assert len(transport._ways) == 16

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sonar_core.connections import proxy_for
 from sonar_core.errors import ConnectionFailed, SettingsError, SonarError
+from sonar_core.proxies import proxy_for
 from sonar_core.testing.scripted import Answer, Origin
 from sonar_core.transport import Request
 from tests.core.tiny_proxy import TinyProxy

@@ -224,6 +224,13 @@ def test_headers_that_would_break_out(
     assert scripted.connections == 0
 
 
+@pytest.mark.parametrize("method", ["", "GET /evil HTTP/1.1\r\nX:", "G T", "GÉT"])
+def test_a_method_that_would_break_out(method: str, scripted: Origin, transports: Callable[..., Transport]) -> None:
+    with pytest.raises(UsageError, match="no method of a request"):
+        transports(scripted.url).send(Request(method, f"{scripted.url}/x"))
+    assert scripted.connections == 0
+
+
 def test_a_request_shows_no_secret() -> None:
     request = Request(
         "GET", "https://u:pass@h/x?X-Sig=secret&n=5", headers={"A": "secret"}, private={"B": "secret"}, body=b"secret"

@@ -1,0 +1,208 @@
+"""Messages of HTTP/1.1 (RFC 9112): the head of a request, the head of an answer, and where its body ends.
+
+urllib3 opens the connections and keeps them; what goes over one is written and read here. A list of digests is a
+request for each tag, and the parsers of urllib3 and http.client, made for e-mail's headers, cost more than all else.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from .timed import Timed
+
+_LINE = 64 * 1024  # bytes of a line of a head
+_FIELDS = 100  # lines of a head
+_READ_AHEAD = 64 * 1024
+_STATUS_LINE = re.compile(rb"HTTP/1\.(\d) +([1-9]\d\d)(?:[ \t]+([^\r\n]*))?\r?\n")
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\r?\n")
+_SWITCHING_PROTOCOLS, _OK, _NO_CONTENT, _NOT_MODIFIED = 101, 200, 204, 304
+
+
+class NoHttp(Exception):
+    """What came is no answer of HTTP."""
+
+
+class BrokeOff(ConnectionError):
+    """The connection ended before the body did."""
+
+
+class Headers(Mapping[str, str]):
+    """Headers by their name, in any case. Several of one name are joined by a comma (RFC 9110, section 5.3)."""
+
+    def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
+        self._values: dict[str, list[str]] = {}
+        for name, value in fields:
+            self._values.setdefault(name.lower(), []).append(value)
+
+    def __getitem__(self, name: str) -> str:
+        return ", ".join(self._values[name.lower()])
+
+    def all(self, name: str) -> list[str]:
+        """The values, one for each line of that name."""
+        return list(self._values.get(name.lower(), ()))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"<Headers {', '.join(self._values)}>"  # without the values: some are secrets
+
+
+class Head(NamedTuple):
+    """The head of an answer. `keeps`: whether the connection is good for another request after it."""
+
+    status: int
+    headers: Headers
+    keeps: bool
+
+
+def request_head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
+    """The head of a request: `target` is visible ASCII, `headers` went through `check_headers`."""
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    return f"{method} {target} HTTP/1.1\r\n{lines}\r\n".encode("latin-1")
+
+
+def read_head(reader: io.BufferedReader[Timed]) -> Head:
+    """The head of the next answer after the interim ones (RFC 9110, section 15.2). Raises NoHttp, OSError."""
+    while True:
+        line = _line(reader)
+        found = _STATUS_LINE.fullmatch(line)
+        if found is None:
+            raise NoHttp(line[:60].decode("latin-1").strip())
+        status = int(found[2])
+        headers = Headers(_fields(reader))
+        if status >= _OK or status == _SWITCHING_PROTOCOLS:
+            said = headers.get("connection", "").lower()
+            keeps = "close" not in said if found[1] != b"0" else "keep-alive" in said
+            return Head(status, headers, keeps)
+
+
+def _line(reader: io.BufferedReader[Timed]) -> bytes:
+    line = reader.readline(_LINE + 1)
+    if len(line) > _LINE:
+        raise NoHttp(f"a line of more than {_LINE} bytes")
+    return line
+
+
+def _fields(reader: io.BufferedReader[Timed]) -> list[tuple[str, str]]:
+    """The lines up to the empty one. A line that is folded (RFC 9112, section 5.2) is no longer a header."""
+    fields: list[tuple[str, str]] = []
+    while (line := _line(reader)) not in (b"\r\n", b"\n"):
+        name, colon, value = line.decode("latin-1").partition(":")
+        if not colon or not name or name[0] in " \t":
+            raise NoHttp("a header without a name")
+        fields.append((name.rstrip(), value.strip()))
+        if len(fields) > _FIELDS:
+            raise NoHttp(f"more than {_FIELDS} headers")
+    return fields
+
+
+def _body_length(method: str, status: int, headers: Headers) -> tuple[bool, int | None]:
+    """Whether the body comes in chunks; else its length, None where the end of the connection ends it.
+
+    RFC 9112, section 6.3. Raises NoHttp where that can't be known.
+    """
+    if method == "HEAD" or status < _OK or status in (_NO_CONTENT, _NOT_MODIFIED):
+        return False, 0
+    coding = headers.get("transfer-encoding")
+    if coding is not None:
+        if coding.lower() != "chunked":
+            raise NoHttp("a transfer coding that was not asked for")
+        return True, None
+    lengths = {text.strip() for value in headers.all("content-length") for text in value.split(",")}
+    if len(lengths) > 1:
+        raise NoHttp("more than one length")
+    text = lengths.pop() if lengths else ""
+    return False, int(text) if text.isascii() and text.isdigit() and len(text) < 4000 else None
+
+
+class Answer:
+    """An answer whose body is read once, as it comes.
+
+    `give_back` is called once, when the body has ended or nobody wants it: with True where the connection is good for
+    another request. An answer without a body gives it back before anyone asks.
+    """
+
+    def __init__(self, timed: Timed, method: str, give_back: Callable[[bool], None]) -> None:
+        """Read the head. Raises NoHttp, OSError; the connection is not given back then."""
+        self._timed = timed
+        self._reader = io.BufferedReader(timed, _READ_AHEAD)
+        self._give_back = give_back
+        head = read_head(self._reader)
+        self.status = head.status
+        self.headers = head.headers
+        self._keeps = head.keeps
+        #: The bytes that are still to come, of this chunk where there are chunks; None where the end ends it.
+        self.chunked, self.left = _body_length(method, head.status, head.headers)
+        self._in_chunk = False
+        self.ended = False
+        timed.start_body()
+        if self.left == 0:
+            self._end(self._keeps)
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, at most `size`, fewer at the end of a chunk or before a break; none after the end.
+
+        Raises OSError for what broke it (BrokeOff where it just ended), NoHttp for what is no chunk.
+        """
+        if self.chunked and not self.ended and not self.left:
+            self._next_chunk()
+        if self.ended:
+            return b""
+        wanted = size if self.left is None else min(size, self.left)
+        piece = self._reader.read(wanted)
+        if self.left is not None:
+            self.left -= len(piece)
+        if not piece:
+            self._nothing_came()
+        elif self.left == 0 and not self.chunked:
+            self._end(self._keeps)
+        return piece
+
+    def _nothing_came(self) -> None:
+        if self._timed.failure is not None:
+            raise self._timed.failure
+        if self.left is not None:
+            raise BrokeOff("the body broke off")
+        self._end(False)
+
+    def _next_chunk(self) -> None:
+        """Read a chunk's size, or the trailer after the last (RFC 9112, section 7.1)."""
+        if self._in_chunk and self._body_line() not in (b"\r\n", b"\n"):
+            raise NoHttp("a chunk that is longer than it says")
+        line = self._body_line()
+        found = _CHUNK_SIZE.fullmatch(line)
+        if found is None:
+            raise NoHttp("the size of a chunk that is none")
+        self.left, self._in_chunk = int(found[1], 16), True
+        if self.left == 0:
+            for _ in range(_FIELDS):
+                if self._body_line() in (b"\r\n", b"\n"):
+                    return self._end(self._keeps)
+            raise NoHttp(f"more than {_FIELDS} trailers")
+        return None
+
+    def _body_line(self) -> bytes:
+        line = _line(self._reader)
+        if not line.endswith(b"\n"):
+            raise self._timed.failure or BrokeOff("the body broke off")
+        return line
+
+    def hurry(self) -> None:
+        """Nobody wants the body: what has not come in a tenth of the time limit need not come."""
+        self._timed.hurry()
+
+    def close(self) -> None:
+        """Give the connection back; with a body left in it, it is good for nothing."""
+        if not self.ended:
+            self._end(False)
+
+    def _end(self, keeps: bool) -> None:
+        self.ended = True
+        self._give_back(keeps)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import http.client
 import io
+import queue
 import re
 import socket
 import ssl
@@ -162,10 +163,33 @@ class _Guarded:
         return sock
 
 
+class _Stack:
+    """The connections that a pool keeps, the last used on top: `queue.LifoQueue`, without its locks."""
+
+    def __init__(self, maxsize: int) -> None:
+        self._items: list[Any] = []
+        self._maxsize = maxsize
+
+    def get(self, block: bool = False, timeout: float | None = None) -> Any:
+        try:
+            return self._items.pop()
+        except IndexError:
+            raise queue.Empty from None
+
+    def put(self, item: Any, block: bool = False) -> None:
+        if len(self._items) >= self._maxsize:
+            raise queue.Full
+        self._items.append(item)
+
+    def qsize(self) -> int:
+        return len(self._items)
+
+
 class _Exchanging:
     """What the pools of one client have in common: urllib3's `urlopen`, without what is not needed here."""
 
     limit: float
+    QueueCls = _Stack
 
     def exchange(
         self,

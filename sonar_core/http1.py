@@ -11,12 +11,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from .timed import Timed
+from .timed import READ_AHEAD, Timed
 
-_LINE = 64 * 1024  # bytes of a line of a head
-_FIELDS = 100  # lines of a head
-_READ_AHEAD = 64 * 1024
-_STATUS_LINE = re.compile(rb"HTTP/1\.(\d) +([1-9]\d\d)(?:[ \t]+([^\r\n]*))?\r?\n")
+_HEAD = 64 * 1024  # bytes of a head
+_LINE = 4096  # bytes of a line among chunks
+_LINES = 100  # of a head, of a trailer
+_STATUS_LINE = re.compile(r"HTTP/1\.([0-9]) +([1-9][0-9]{2})(?:[ \t].*)?\r?")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _SWITCHING_PROTOCOLS, _OK, _NO_CONTENT, _NOT_MODIFIED = 101, 200, 204, 304
 
@@ -68,38 +68,34 @@ def request_head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
     return f"{method} {target} HTTP/1.1\r\n{lines}\r\n".encode("latin-1")
 
 
-def read_head(reader: io.BufferedReader[Timed]) -> Head:
+def read_head(timed: Timed) -> Head:
     """The head of the next answer after the interim ones (RFC 9110, section 15.2). Raises NoHttp, OSError."""
     while True:
-        line = _line(reader)
-        found = _STATUS_LINE.fullmatch(line)
+        head = timed.head(_HEAD)
+        if len(head) > _HEAD:
+            raise NoHttp(f"a head of more than {_HEAD} bytes")
+        first, *lines = head.decode("latin-1").rstrip("\r\n").split("\n")
+        found = _STATUS_LINE.fullmatch(first)
         if found is None:
-            raise NoHttp(line[:60].decode("latin-1").strip())
+            raise NoHttp(first[:60].strip())
         status = int(found[2])
-        headers = Headers(_fields(reader))
+        headers = Headers(_fields(lines))
         if status >= _OK or status == _SWITCHING_PROTOCOLS:
             said = headers.get("connection", "").lower()
-            keeps = "close" not in said if found[1] != b"0" else "keep-alive" in said
+            keeps = "close" not in said if found[1] != "0" else "keep-alive" in said
             return Head(status, headers, keeps)
 
 
-def _line(reader: io.BufferedReader[Timed]) -> bytes:
-    line = reader.readline(_LINE + 1)
-    if len(line) > _LINE:
-        raise NoHttp(f"a line of more than {_LINE} bytes")
-    return line
-
-
-def _fields(reader: io.BufferedReader[Timed]) -> list[tuple[str, str]]:
-    """The lines up to the empty one. A line that is folded (RFC 9112, section 5.2) is no longer a header."""
-    fields: list[tuple[str, str]] = []
-    while (line := _line(reader)) not in (b"\r\n", b"\n"):
-        name, colon, value = line.decode("latin-1").partition(":")
+def _fields(lines: list[str]) -> list[tuple[str, str]]:
+    """Headers. A line that is folded (RFC 9112, section 5.2) is no longer one."""
+    if len(lines) > _LINES:
+        raise NoHttp(f"more than {_LINES} headers")
+    fields = []
+    for line in lines:
+        name, colon, value = line.partition(":")
         if not colon or not name or name[0] in " \t":
             raise NoHttp("a header without a name")
         fields.append((name.rstrip(), value.strip()))
-        if len(fields) > _FIELDS:
-            raise NoHttp(f"more than {_FIELDS} headers")
     return fields
 
 
@@ -132,9 +128,8 @@ class Answer:
     def __init__(self, timed: Timed, method: str, give_back: Callable[[bool], None]) -> None:
         """Read the head. Raises NoHttp, OSError; the connection is not given back then."""
         self._timed = timed
-        self._reader = io.BufferedReader(timed, _READ_AHEAD)
         self._give_back = give_back
-        head = read_head(self._reader)
+        head = read_head(timed)
         self.status = head.status
         self.headers = head.headers
         self._keeps = head.keeps
@@ -142,9 +137,11 @@ class Answer:
         self.chunked, self.left = _body_length(method, head.status, head.headers)
         self._in_chunk = False
         self.ended = False
-        timed.start_body()
         if self.left == 0:
             self._end(self._keeps)
+        else:
+            timed.start_body()
+            self._reader = io.BufferedReader(timed, READ_AHEAD)
 
     def read(self, size: int) -> bytes:
         """The next bytes, at most `size`, fewer at the end of a chunk or before a break; none after the end.
@@ -182,14 +179,16 @@ class Answer:
             raise NoHttp("the size of a chunk that is none")
         self.left, self._in_chunk = int(found[1], 16), True
         if self.left == 0:
-            for _ in range(_FIELDS):
+            for _ in range(_LINES):
                 if self._body_line() in (b"\r\n", b"\n"):
                     return self._end(self._keeps)
-            raise NoHttp(f"more than {_FIELDS} trailers")
+            raise NoHttp(f"more than {_LINES} lines of trailers")
         return None
 
     def _body_line(self) -> bytes:
-        line = _line(self._reader)
+        line = self._reader.readline(_LINE + 1)
+        if len(line) > _LINE:
+            raise NoHttp(f"a line of more than {_LINE} bytes")
         if not line.endswith(b"\n"):
             raise self._timed.failure or BrokeOff("the body broke off")
         return line

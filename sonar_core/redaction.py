@@ -56,6 +56,8 @@ def without(text: str, secrets: Iterable[str]) -> str:
 
 def printable(text: str) -> str:
     """`text` with everything that could drive a terminal, or start a new line, shown as an escape."""
+    if text.isascii() and text.isprintable():  # nearly always
+        return text
     return _UNSAFE.sub(lambda match: _escape(match[0]), text)
 
 

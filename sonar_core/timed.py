@@ -7,10 +7,17 @@ an answer's head has one deadline, and a body that drips counts as stopped.
 from __future__ import annotations
 
 import io
+import re
 import time
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
+T = TypeVar("T")
+
+READ_AHEAD = 64 * 1024  # bytes
 SLOWEST = 1024  # bytes a second; a body below this for as long as the time limit counts as stopped
+
+
+_EMPTY_LINE = re.compile(rb"\n\r?\n")  # a line may end without a CR (RFC 9112, section 2.2)
 
 
 class BodyDrips(TimeoutError):
@@ -29,6 +36,7 @@ class Timed(io.RawIOBase):
         self._limit = limit
         self._patience: float = sock.gettimeout()  # setting it is a system call, so it is set when it must be
         self.deadline: float | None = time.monotonic() + self._patience
+        self._ahead = b""  # what came together with a head
         #: What broke the body. The call that met it said that it had ended; calls after that raise it.
         self.failure: OSError | None = None
         self._waited = 0.0
@@ -37,9 +45,29 @@ class Timed(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int | None:
+    def head(self, most: int) -> bytearray:
+        """What comes up to the first empty line; without one, the first bytes, more than `most`. Raises OSError."""
+        data, searched = bytearray(self._ahead), 0
+        self._ahead = b""
+        while (found := _EMPTY_LINE.search(data, searched)) is None:
+            if len(data) > most:
+                return data
+            searched = max(0, len(data) - 2)
+            self._be_in_time()
+            data += _some(self._sock.recv(READ_AHEAD))
+        self._ahead = bytes(data[found.end() :])
+        del data[found.end() :]
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        if self._ahead:
+            count = min(len(buffer), len(self._ahead))
+            buffer[:count] = self._ahead[:count]
+            self._ahead = self._ahead[count:]
+            return count
         if self.deadline is not None:
-            return self._read_in_time(buffer, self.deadline)
+            self._be_in_time()
+            return _some(cast(int, self._sock.recv_into(buffer)))
         if self.failure is not None:
             raise self.failure
         try:
@@ -49,16 +77,14 @@ class Timed(io.RawIOBase):
             self.failure = error
             return 0
 
-    def _read_in_time(self, buffer: Any, deadline: float) -> int:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("it did not end in time")
-        if left < 0.99 * self._patience:
-            self._wait_at_most(left)
-        count = cast(int, self._sock.recv_into(buffer))
-        if count == 0:
-            raise ConnectionResetError("it ended within the headers")
-        return count
+    def _be_in_time(self) -> None:
+        """Let the next read take what is left of the time. Raises TimeoutError."""
+        if self.deadline is not None:
+            left = self.deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("it did not end in time")
+            if left < 0.99 * self._patience:
+                self._wait_at_most(left)
 
     def _read_body(self, buffer: Any) -> int:
         if self._patience != self._limit:
@@ -84,3 +110,10 @@ class Timed(io.RawIOBase):
     def hurry(self) -> None:
         """Nobody wants the body: what has not come in a tenth of the time limit need not come."""
         self.deadline = time.monotonic() + self._limit / 10
+
+
+def _some(came: T) -> T:
+    """What came, which is not nothing. Raises ConnectionResetError."""
+    if not came:
+        raise ConnectionResetError("it ended within the headers")
+    return came

@@ -114,7 +114,7 @@ class Client:
         for rest in (2, 1, 0):
             private = self.auth.headers(scopes)
             response = self._transport.send(_with_private(request, private))
-            if response.origin != self._origin or not _refuses(response):
+            if not _refuses(response) or response.origin != self._origin:
                 if private:
                     self.auth.accepted(scopes)
                 break
@@ -302,8 +302,9 @@ def _parsed(response: Response, body: bytes) -> Any:
 
 def _refuses(response: Response) -> bool:
     """Whether other headers might be let in: 401, and the 403 that asks for more scope (RFC 6750, section 3.1)."""
-    asked = response.header_values("WWW-Authenticate") if response.status == 403 else ()
-    return response.status == 401 or any("insufficient_scope" in value for value in asked)
+    if response.status != 403:
+        return response.status == 401
+    return any("insufficient_scope" in value for value in response.header_values("WWW-Authenticate"))
 
 
 def _for_stranger(request: Request) -> Request:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .timed import READ_AHEAD, Timed
 
@@ -39,6 +39,11 @@ class Headers(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         return ", ".join(self._values[name.lower()])
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value, or `default`."""
+        found = self._values.get(name.lower())
+        return default if found is None else ", ".join(found)
 
     def all(self, name: str) -> list[str]:
         """The values, one for each line of that name."""

@@ -123,12 +123,14 @@ class Transport:
         return parts._replace(fragment="").geturl()
 
     def _attempts(self, request: Request, url: str, budget: _Budget) -> Response:
-        self._check_literal(request, url)
+        origin = Origin.of(url)
+        if origin != self._home:
+            self._check_literal(request, url, origin)
         attempts: Attempts | None = None
         least = _WAITS * self._settings.timeout / 10  # seconds; a shorter attempt would only knock
         for tried in count(1):
             try:
-                raw = self._exchange(request, url, budget)
+                raw = self._exchange(request, url, origin, budget)
             except SonarError:
                 raise
             except BodyFailed as failed:
@@ -168,12 +170,10 @@ class Transport:
 
         return Attempts.of(1 if request.patience else self._settings.attempts, self._settings.backoff)
 
-    def _check_literal(self, request: Request, url: str) -> None:
+    def _check_literal(self, request: Request, url: str, origin: Origin) -> None:
         """Refuse an address that no registry may send us to; a proxy would connect to it unseen."""
-        origin = Origin.of(url)
-        host = origin.host
-        if origin != self._home and is_literal(host):
-            refusal = self._rule.refusal(host, host)
+        if is_literal(origin.host):
+            refusal = self._rule.refusal(origin.host, origin.host)
             if refusal:
                 raise ConnectionFailed(f"{request.method} {redact_url(url)} refused: {refusal}")
 
@@ -191,7 +191,7 @@ class Transport:
     def _why(self) -> str:
         return "the client was closed" if self._closed else "interrupted"
 
-    def _exchange(self, request: Request, url: str, budget: _Budget) -> Answer:
+    def _exchange(self, request: Request, url: str, origin: Origin, budget: _Budget) -> Answer:
         """One attempt: an answer whose body is not read yet."""
         if self._refuses(request):
             raise ConnectionFailed(f"{request.method} {redact_url(url)} failed: {self._why()}")
@@ -202,12 +202,12 @@ class Transport:
                 f"{request.method} {redact_url(url)} failed: no answer in time", hint="--timeout allows more"
             )
         limit = min(limit, self._settings.timeout)
-        headers = self._headers(request, at_home=url == request.url or Origin.of(url) == Origin.of(request.url))
+        headers = self._headers(request, at_home=url == request.url or origin == Origin.of(request.url))
         started = time.monotonic()
         raw: Answer | None = None
         error: BaseException | None = None
         try:
-            raw = self._pool(url).exchange(request.method, url, headers, pieces(request.body), limit)
+            raw = self._pool(url, origin).exchange(request.method, url, headers, pieces(request.body), limit)
         except BaseException as caught:
             error = caught
             raise
@@ -232,8 +232,7 @@ class Transport:
             headers["Content-Length"] = "0"
         return headers
 
-    def _pool(self, url: str) -> Any:
-        origin = Origin.of(url)
+    def _pool(self, url: str, origin: Origin) -> Any:
         with self._lock:
             if self._closed:
                 raise ConnectionFailed(self._why())

@@ -125,7 +125,5 @@ def _described(response: Response, expected: Digest | None) -> Descriptor | None
     media_type = essence(response.headers.get("Content-Type", ""))
     if expected is not None:
         check_announced(response, expected)
-    digest = expected or announced_digest(response)
-    if digest is None or not response.length or not is_manifest(media_type):
-        return None
-    return Descriptor(media_type, digest, response.length)
+    digest, size = expected or announced_digest(response), response.length
+    return Descriptor(media_type, digest, size) if digest and size and is_manifest(media_type) else None

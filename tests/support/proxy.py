@@ -59,6 +59,9 @@ class Proxy:
     def _run(self) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             self._loop.run_until_complete(self._serve())
+        for task in asyncio.all_tasks(self._loop):
+            with contextlib.suppress(asyncio.CancelledError):
+                self._loop.run_until_complete(task)
         self._loop.close()
 
     async def _serve(self) -> None:
@@ -80,6 +83,16 @@ class Proxy:
         except OSError:
             writer.transport.abort()
             return
+        with contextlib.suppress(asyncio.CancelledError):  # asyncio complains of a connection that was cancelled
+            await self._join(reader, writer, upstream_reader, upstream)
+
+    async def _join(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        upstream_reader: asyncio.StreamReader,
+        upstream: asyncio.StreamWriter,
+    ) -> None:
         fatal: int | None = None
         if self._chance.random() < self.reset_rate:
             fatal = self._chance.randrange(self.reset_within)

@@ -22,7 +22,7 @@ _WAITING = 2  # blocks handed over and not hashed yet; bounds the memory
 class BackgroundHash:
     """A hash over blocks. The first is hashed when a second comes, or at the end: small content costs no thread.
 
-    Use it as a context manager: that ends the thread.
+    Use it as a context manager, or call `settle`: that ends the thread.
     """
 
     def __init__(self, algorithm: str = "sha256") -> None:
@@ -47,11 +47,8 @@ class BackgroundHash:
         self._queue.put(block)
 
     def digest(self) -> Digest:
-        """The digest of all blocks. Nothing can be added after it."""
-        self._end()
-        if self._first is not None:
-            self._hash.update(self._first)
-            self._first = None
+        """The digest of all blocks so far."""
+        self.settle()
         if self._failure is not None:
             raise self._failure
         return Digest(self._algorithm, self._hash.hexdigest())
@@ -63,11 +60,15 @@ class BackgroundHash:
             except Exception as error:  # no bytes: said in `digest`, while whoever hands over is not left waiting
                 self._failure = error
 
-    def _end(self) -> None:
+    def settle(self) -> None:
+        """Wait until all blocks are hashed, and end the thread. More may be added afterwards."""
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join()
             self._thread = self._first = None
+        if self._first is not None:
+            self._hash.update(self._first)
+            self._first = None
 
     def __enter__(self) -> BackgroundHash:
         return self
@@ -75,7 +76,7 @@ class BackgroundHash:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end()
+        self.settle()
 
 
 def verified(

@@ -7,6 +7,7 @@ from contextlib import closing
 
 from sonar_core.content import Descriptor
 from sonar_core.errors import IntegrityError, Unsupported
+from sonar_core.hashing import BackgroundHash
 from sonar_core.stores import Reader
 
 
@@ -20,7 +21,7 @@ class Checked:
     def __init__(self, blob: Descriptor, read: Reader) -> None:
         self._blob = blob
         self._read = read
-        self._hash = blob.digest.hasher()
+        self._hash = BackgroundHash(blob.digest.algorithm)
         self._hashed = 0
 
     def __call__(self, start: int, stop: int | None) -> Generator[bytes, None, None]:
@@ -29,9 +30,10 @@ class Checked:
             raise Unsupported(f"{self._blob.digest} is verified as a whole", status=0, url="")
         position = min(start, self._hashed)
         held = b""
-        with closing(self._read(position, None)) as blocks:
+        with closing(self._read(position, None)) as blocks, self._hash:
             for block in blocks:
-                self._hash.update(block[max(0, self._hashed - position) :])
+                if new := block[max(0, self._hashed - position) :]:
+                    self._hash.update(new)
                 skipped = max(0, start - position)
                 position += len(block)
                 self._hashed = max(self._hashed, position)
@@ -40,7 +42,7 @@ class Checked:
                 if held:
                     yield held
                 held = block[skipped:] if skipped else block
-        self._check(position)
+            self._check(position)
         if held:
             yield held
 
@@ -48,6 +50,5 @@ class Checked:
         wanted = self._blob.digest
         if total < self._blob.size:
             raise IntegrityError(f"the blob {wanted} ends after {total} of its {self._blob.size} bytes")
-        found = self._hash.hexdigest()
-        if found != wanted.hex:
-            raise IntegrityError(f"the blob {wanted} came with other content: its digest is {wanted.algorithm}:{found}")
+        if (found := self._hash.digest()) != wanted:
+            raise IntegrityError(f"the blob {wanted} came with other content: its digest is {found}")

@@ -22,9 +22,9 @@ def main() -> NoReturn:
         signals.prepare()
         output.prepare()
         code = run(sys.argv[1:])
-    except KeyboardInterrupt as stop:  # while it starts
+    except KeyboardInterrupt:  # before the signals were prepared
         print("sonar: interrupted", file=sys.stderr)
-        code = getattr(stop, "exit_code", 130)
+        code = 130
     gc.freeze()  # nor is it worth looking through on the way out
     if code > _FROM_SIGNALS:
         # sys.exit() would wait for threads, and one that looks up a name can't be interrupted.

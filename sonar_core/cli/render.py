@@ -34,6 +34,9 @@ class Renderer:
     def show(self, result: Any) -> None:
         """Show what a command returned. JSON is shown when all of it is there, lines as they come."""
         if isinstance(result, Raw):
+            if self._json or self._template is not None:
+                option = "-o json" if self._json else "--format"
+                raise UsageError(f"the result is bytes as they are, which {option} does not apply to")
             output.write_bytes(result.blocks)
         elif self._json:
             if _is_list(result):

@@ -21,7 +21,7 @@ from sonar_core.hookspecs import Command
 from sonar_core.plugins import Plugins, describe
 from sonar_core.settings import Settings
 
-from . import options
+from . import options, signals
 from .failures import exit_code_for
 from .session import Session
 
@@ -108,6 +108,7 @@ class Shell:
     ) -> int:
         from .render import Renderer
 
+        signals.begin()
         try:
             with Session(self.plugins, common) as session:
                 values.update({name: session.provide(kind) for name, kind in injected.items()})

@@ -161,6 +161,31 @@ def test_a_cancelled_job_leaves_nothing_half_done(slow: Slow, tmp_path: Path, ho
         interrupt(slow, work, tmp_path / str(number) / f"{work.__name__}-{how.name.lower()}", 1.0, how)
 
 
+_DURING_THE_START = """
+import os, sys, weakref
+from sonar_core.cli import signals
+signals.prepare()
+class Module: pass
+gone = weakref.ref(module := Module(), lambda _: os.kill(os.getpid(), int(sys.argv[1])))
+del module  # CPython drops what is raised in here, as in the callbacks of its import locks
+print("went on")
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_while_it_starts_is_not_lost(how: signal.Signals) -> None:
+    """Nothing was begun, so there is nothing to take back: the program ends at once."""
+    done = subprocess.run([sys.executable, "-c", _DURING_THE_START, str(int(how))], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (128 + how, "", "sonar: interrupted\n")
+
+
+def test_what_the_program_ignores_stays_ignored() -> None:
+    """As under `nohup`."""
+    ignoring = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + _DURING_THE_START
+    command = [sys.executable, "-c", ignoring, str(int(signal.SIGHUP))]
+    assert subprocess.run(command, capture_output=True, text=True).stdout == "went on\n"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(50))
 def test_ctrl_c_at_fifty_moments(slow: Slow, tmp_path: Path, seed: int) -> None:

@@ -67,9 +67,15 @@ def test_values(result: Any, text: str, data: object, capsys: pytest.CaptureFixt
 
 
 def test_bytes_are_written_as_they_are(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
-    for common in (Common(), Common(output="json")):
-        Renderer(common).show(Raw(iter([b"\x00\xff", b"\x1b[31m"])))
-        assert capsysbinary.readouterr().out == b"\x00\xff\x1b[31m"
+    Renderer(Common()).show(Raw(iter([b"\x00\xff", b"\x1b[31m"])))
+    assert capsysbinary.readouterr().out == b"\x00\xff\x1b[31m"
+
+
+@pytest.mark.parametrize("common", [Common(output="json"), Common(format="{name}")])
+def test_bytes_have_no_other_form(common: Common, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    with pytest.raises(UsageError, match="the result is bytes"):
+        Renderer(common).show(Raw(iter([b"\x00"])))
+    assert capsysbinary.readouterr().out == b""
 
 
 def test_a_text_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:

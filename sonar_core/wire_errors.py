@@ -39,13 +39,21 @@ def transport_error(
         return TimedOut(f"{where} failed: {what}{times}", hint="--timeout allows more", attempts=attempts)
     for cause in chain:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            hint = "name its authority with --ca-file, or, for a test, --insecure"
+            hint = f"{_certificate_hint(cause)}, or, for a test, --insecure"
             return ConnectionFailed(f"{where} failed: {_certificate(cause)}", hint=hint, attempts=attempts)
         if isinstance(cause, ssl.SSLError):
             return ConnectionFailed(f"{where} failed: {_tls(cause)}{times}", hint=_tls_hint(cause), attempts=attempts)
         if is_no_http(cause) or isinstance(cause, http.LocationValueError):
             return ProtocolError(f"{where} failed: {cause_of(error)}", attempts=attempts)
-    return ConnectionFailed(f"{where} failed: {cause_of(error)}{times}", attempts=attempts)
+    return ConnectionFailed(f"{where} failed: {cause_of(error)}{times}", hint=_hint(chain), attempts=attempts)
+
+
+def _hint(chain: list[BaseException]) -> str | None:
+    import socket
+
+    if any(isinstance(cause, ConnectionRefusedError) for cause in chain):
+        return "is it running, and is this its port?"
+    return "is it spelled right?" if any(isinstance(cause, socket.gaierror) for cause in chain) else None
 
 
 def _is_timeout(error: BaseException) -> bool:
@@ -58,6 +66,15 @@ def _is_timeout(error: BaseException) -> bool:
 
 def _certificate(error: Any) -> str:
     return f"the certificate is not trusted: {error.verify_message or error.reason}"
+
+
+def _certificate_hint(error: Any) -> str:
+    said = str(error.verify_message or error.reason)
+    if "mismatch" in said:
+        return "use a name that it is for"
+    if "expired" in said or "not yet valid" in said:
+        return "it is to be renewed there, or the clock here is wrong"
+    return "name its authority with --ca-file"
 
 
 def _tls(error: Any) -> str:

@@ -193,6 +193,6 @@ def test_on_a_terminal_of_forty_columns(registry: Origin, tmp_path: Path) -> Non
         "v1",
         "v2",
         "né\\x1b[2J\\u202e",
-        "sonar: GET http://localhost:1/v2/ failed: connection refused",
+        "sonar: GET http://localhost:1/v2/ failed: connection refused; is it running, and is this its port?",
         "",
     ]

@@ -58,7 +58,7 @@ def _parse(text: str) -> IPv4Address | IPv6Address | None:
     import ipaddress
     import socket
 
-    text = text.partition("%")[0]
+    text = text.partition("%")[0].rstrip(".")
     try:
         return ipaddress.ip_address(text)
     except ValueError:

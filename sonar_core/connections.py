@@ -18,8 +18,9 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from functools import lru_cache
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 from weakref import WeakSet
@@ -28,13 +29,14 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
+    HTTPError,
     LocationParseError,
     NameResolutionError,
     NewConnectionError,
     ProxyError,
 )
 
-from .errors import SettingsError
+from .errors import SettingsError, UsageError
 from .http1 import Answer, request_head
 from .timed import Timed
 from .tls import Contexts
@@ -214,8 +216,7 @@ class _Exchanging:
         connection = pool._get_conn()
         try:
             self._open(connection, seconds, tunnel=pool.proxy is not None and not forwarded)
-            head = request_head(method, target, headers)
-            whole = _send(connection.sock, head, body, chunked="Content-Length" not in headers)
+            whole = _send(connection.sock, request_head(method, target, headers), body, headers.get("Content-Length"))
 
             def give_back(keeps: bool) -> None:
                 if not (keeps and whole):
@@ -224,9 +225,10 @@ class _Exchanging:
 
             return Answer(Timed(connection.sock, self.limit), method, give_back)
         except BaseException as error:
+            reached = connection.has_connected_to_proxy  # which `close` forgets
             connection.close()
             pool._put_conn(None)
-            if connection.proxy and not connection.has_connected_to_proxy and isinstance(error, Exception):
+            if pool.proxy is not None and not reached and isinstance(error, (OSError, HTTPException, HTTPError)):
                 raise ProxyError("the proxy failed", error) from error
             raise
 
@@ -255,30 +257,53 @@ def _parts(url: str) -> tuple[str, str]:
 @lru_cache(maxsize=64)
 def _host(base: str) -> str:
     parts = urllib3.util.parse_url(base)
-    name = (parts.host or "").partition("%")[0]  # the zone of an IPv6 address is this machine's own affair
-    name = f"{name}]" if name.startswith("[") and not name.endswith("]") else name
+    name = parts.host or ""
+    if name.startswith("["):
+        name = name.strip("[]").partition("%")[0]  # the zone of an IPv6 address is this machine's own affair
+        name = f"[{name}]"
     return name if parts.port in (None, 443 if parts.scheme == "https" else 80) else f"{name}:{parts.port}"
 
 
-def _send(sock: Any, head: bytes, body: bytes | Iterable[bytes] | None, *, chunked: bool) -> bool:
-    """Send a request; False where the server takes no more: it may have answered, which is read all the same."""
+def _send(sock: Any, head: bytes, body: bytes | Iterable[bytes] | None, length: str | None) -> bool:
+    """Send a request; False where the server takes no more: it may have answered, which is read all the same.
+
+    Raises UsageError for a body that has not the length it was said to have.
+    """
     try:
         if body is None or isinstance(body, bytes):
             sock.sendall(head + (body or b""))
-            return True
-        sock.sendall(head)
-        for piece in body:
-            if not chunked:
+        else:
+            sock.sendall(head)
+            for piece in _chunks(body) if length is None else _measured(body, int(length)):
                 sock.sendall(piece)
-            elif piece:
-                sock.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
-        if chunked:
-            sock.sendall(b"0\r\n\r\n")
     except OSError as error:
         if error.errno not in (errno.EPIPE, errno.ECONNRESET, errno.EPROTOTYPE):
             raise
         return False
+    finally:
+        if isinstance(body, Generator):
+            body.close()  # now, not when the garbage collector comes by: it may hold a source that is opened again
     return True
+
+
+def _chunks(body: Iterable[bytes]) -> Iterator[bytes]:
+    """A body of unknown length, in chunks (RFC 9112, section 7.1)."""
+    for piece in body:
+        if piece:
+            yield b"%x\r\n%b\r\n" % (len(piece), piece)
+    yield b"0\r\n\r\n"
+
+
+def _measured(body: Iterable[bytes], length: int) -> Iterator[bytes]:
+    """A body of so many bytes: what is missing or too much would become, or eat, the next request."""
+    total = 0
+    for piece in body:
+        total += len(piece)
+        if total > length:
+            raise UsageError(f"the body of a request is longer than the {length} bytes that it was said to have")
+        yield piece
+    if total < length:
+        raise UsageError(f"the body of a request ended after {total} of {length} bytes")
 
 
 def make_pools(

@@ -17,7 +17,7 @@ _HEAD = 64 * 1024  # bytes of a head
 _LINE = 4096  # bytes of a line among chunks
 _LINES = 100  # of a head, of a trailer
 _STATUS_LINE = re.compile(r"HTTP/1\.([0-9]) +([1-9][0-9]{2})(?:[ \t].*)?\r?")
-_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\r?\n")
+_CHUNK_SIZE = re.compile(rb"[ \t]*0*([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _SWITCHING_PROTOCOLS, _OK, _NO_CONTENT, _NOT_MODIFIED = 101, 200, 204, 304
 
 
@@ -85,22 +85,27 @@ def read_head(timed: Timed) -> Head:
             raise NoHttp(first[:60].strip())
         status = int(found[2])
         headers = Headers(_fields(lines))
-        if status >= _OK or status == _SWITCHING_PROTOCOLS:
+        if status == _SWITCHING_PROTOCOLS:
+            raise NoHttp("another protocol, which nobody asked for")
+        if status >= _OK:
             said = headers.get("connection", "").lower()
             keeps = "close" not in said if found[1] != "0" else "keep-alive" in said
             return Head(status, headers, keeps)
 
 
 def _fields(lines: list[str]) -> list[tuple[str, str]]:
-    """Headers. A line that is folded (RFC 9112, section 5.2) is no longer one."""
+    """Headers; one that was folded is put together (RFC 9112, section 5.2)."""
     if len(lines) > _LINES:
         raise NoHttp(f"more than {_LINES} headers")
-    fields = []
+    fields: list[tuple[str, str]] = []
     for line in lines:
         name, colon, value = line.partition(":")
-        if not colon or not name or name[0] in " \t":
+        if name[:1] in (" ", "\t") and fields:
+            fields[-1] = (fields[-1][0], f"{fields[-1][1]} {line.strip()}")
+        elif not colon or not name or name[0] in " \t":
             raise NoHttp("a header without a name")
-        fields.append((name.rstrip(), value.strip()))
+        else:
+            fields.append((name.rstrip(), value.strip()))
     return fields
 
 
@@ -111,11 +116,11 @@ def _body_length(method: str, status: int, headers: Headers) -> tuple[bool, int 
     """
     if method == "HEAD" or status < _OK or status in (_NO_CONTENT, _NOT_MODIFIED):
         return False, 0
-    coding = headers.get("transfer-encoding")
-    if coding is not None:
-        if coding.lower() != "chunked":
-            raise NoHttp("a transfer coding that was not asked for")
+    codings = {text.strip().lower() for text in headers.get("transfer-encoding", "identity").split(",")}
+    if codings == {"chunked"}:
         return True, None
+    if codings != {"identity"}:
+        raise NoHttp("a transfer coding that was not asked for")
     lengths = {text.strip() for value in headers.all("content-length") for text in value.split(",")}
     if len(lengths) > 1:
         raise NoHttp("more than one length")
@@ -134,6 +139,7 @@ class Answer:
         """Read the head. Raises NoHttp, OSError; the connection is not given back then."""
         self._timed = timed
         self._give_back = give_back
+        self._reader: io.BufferedReader[Timed] | None = None
         head = read_head(timed)
         self.status = head.status
         self.headers = head.headers
@@ -153,12 +159,13 @@ class Answer:
 
         Raises OSError for what broke it (BrokeOff where it just ended), NoHttp for what is no chunk.
         """
-        if self.chunked and not self.ended and not self.left:
-            self._next_chunk()
-        if self.ended:
+        reader = self._reader
+        if reader is not None and self.chunked and not self.ended and not self.left:
+            self._next_chunk(reader)
+        if reader is None or self.ended:
             return b""
         wanted = size if self.left is None else min(size, self.left)
-        piece = self._reader.read(wanted)
+        piece = reader.read(wanted)
         if self.left is not None:
             self.left -= len(piece)
         if not piece:
@@ -174,24 +181,29 @@ class Answer:
             raise BrokeOff("the body broke off")
         self._end(False)
 
-    def _next_chunk(self) -> None:
+    def _next_chunk(self, reader: io.BufferedReader[Timed]) -> None:
         """Read a chunk's size, or the trailer after the last (RFC 9112, section 7.1)."""
-        if self._in_chunk and self._body_line() not in (b"\r\n", b"\n"):
+        if self._in_chunk and self._line(reader) not in (b"\r\n", b"\n"):
             raise NoHttp("a chunk that is longer than it says")
-        line = self._body_line()
-        found = _CHUNK_SIZE.fullmatch(line)
+        found = _CHUNK_SIZE.fullmatch(self._line(reader))
         if found is None:
             raise NoHttp("the size of a chunk that is none")
         self.left, self._in_chunk = int(found[1], 16), True
         if self.left == 0:
-            for _ in range(_LINES):
-                if self._body_line() in (b"\r\n", b"\n"):
-                    return self._end(self._keeps)
-            raise NoHttp(f"more than {_LINES} lines of trailers")
-        return None
+            self._end(self._keeps and self._trailer_ends(reader))
 
-    def _body_line(self) -> bytes:
-        line = self._reader.readline(_LINE + 1)
+    def _trailer_ends(self, reader: io.BufferedReader[Timed]) -> bool:
+        """Read what follows the last chunk; False where the connection ended: nothing of the body is missing then."""
+        for _ in range(_LINES):
+            try:
+                if self._line(reader) in (b"\r\n", b"\n"):
+                    return True
+            except BrokeOff:
+                return False
+        raise NoHttp(f"more than {_LINES} lines of trailers")
+
+    def _line(self, reader: io.BufferedReader[Timed]) -> bytes:
+        line = reader.readline(_LINE + 1)
         if len(line) > _LINE:
             raise NoHttp(f"a line of more than {_LINE} bytes")
         if not line.endswith(b"\n"):
@@ -209,4 +221,5 @@ class Answer:
 
     def _end(self, keeps: bool) -> None:
         self.ended = True
-        self._give_back(keeps)
+        # What came after the end is no answer to the next request.
+        self._give_back(keeps and self._timed.is_empty(self._reader))

@@ -25,6 +25,8 @@ Body = bytes | Callable[[], Iterable[bytes]]
 BLOCK = 1024 * 1024  # bytes read or sent in one step
 _SCRAPS = 16 * 1024  # bytes of an unwanted body that are read to keep a connection
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_AUTHORITY = re.compile(r"[^\\%\[\]\s\x00-\x20\x7f]*|[^@\[]*\[[0-9A-Fa-f:.]+(?:%[\w.%~-]+)?\](?::\d*)?")
+_FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection"})
 _BASE = re.compile(r"[^/?#\[\]]*//[^/?#]*")  # scheme and authority
 _BELOW = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[\w.:-]+)+(?:\?[\w=&.-]+)?", re.ASCII)  # a path like NAME/manifests/TAG
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
@@ -60,6 +62,8 @@ def split_url(url: str) -> SplitResult:
         raise ProtocolError(f"the URL {redact_url(url)} is malformed") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         raise ProtocolError(f"the URL {redact_url(url)} is not an http or https address")
+    if not _AUTHORITY.fullmatch(parts.netloc):  # urllib3 would see another host in it
+        raise ProtocolError(f"the URL {redact_url(url)} is malformed")
     if "@" in parts.netloc:
         raise ProtocolError(f"the URL {redact_url(url)} carries user info, which is not followed")
     return parts
@@ -249,6 +253,8 @@ def check_headers(headers: Mapping[str, str]) -> None:
     for name, value in headers.items():
         if not isinstance(name, str) or not _TOKEN.fullmatch(name):
             raise UsageError(f"{name!r} is no name of a header")
+        if name.lower() in _FRAMING:
+            raise UsageError(f"the header {name!r} is made from the request, it can't be given")
         if not isinstance(value, str) or "\r" in value or "\n" in value or "\0" in value:
             raise UsageError(f"the value of the header {name!r} holds a line end, or is no text")
         try:

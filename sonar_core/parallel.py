@@ -51,7 +51,7 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], jobs: int) -> It
     source = iter(items)
     todo: SimpleQueue[_Task[T, R] | None] = SimpleQueue()
     waiting: deque[_Task[T, R]] = deque()
-    ended = False
+    started = ended = False
 
     def work() -> None:
         while (task := todo.get()) is not None and not ended:
@@ -62,11 +62,12 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], jobs: int) -> It
             task: _Task[T, R] = _Task(item)
             waiting.append(task)
             todo.put(task)
+            if len(waiting) <= jobs and not started:
+                threading.Thread(target=work, name=f"sonar_{len(waiting)}", daemon=True).start()
 
     try:
         take(4 * jobs)
-        for number in range(min(jobs, len(waiting))):
-            threading.Thread(target=work, name=f"sonar_{number}", daemon=True).start()
+        started = True
         while waiting:
             task = waiting.popleft()
             if not task.done.acquire(blocking=False):

@@ -37,6 +37,7 @@ class Timed(io.RawIOBase):
         self._patience: float = sock.gettimeout()  # setting it is a system call, so it is set when it must be
         self.deadline: float | None = time.monotonic() + self._patience
         self._ahead = b""  # what came together with a head
+        self._silent = False
         #: What broke the body. The call that met it said that it had ended; calls after that raise it.
         self.failure: OSError | None = None
         self._waited = 0.0
@@ -60,6 +61,8 @@ class Timed(io.RawIOBase):
         return data
 
     def readinto(self, buffer: Any) -> int:
+        if self._silent:
+            return 0
         if self._ahead:
             count = min(len(buffer), len(self._ahead))
             buffer[:count] = self._ahead[:count]
@@ -76,6 +79,11 @@ class Timed(io.RawIOBase):
             # It looks like an end at first: whoever reads a large piece would lose what had come of it.
             self.failure = error
             return 0
+
+    def is_empty(self, reader: io.BufferedReader[Timed] | None) -> bool:
+        """Whether nothing is left of what came, here or in `reader`. The socket is not read any more."""
+        self._silent = True
+        return not self._ahead and (reader is None or not reader.peek(1))
 
     def _be_in_time(self) -> None:
         """Let the next read take what is left of the time. Raises TimeoutError."""

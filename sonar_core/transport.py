@@ -96,6 +96,8 @@ class Transport:
         check_request(request)
         budget = _Budget(request.patience or 10 * self._settings.timeout)
         url, hops = request.url, 0
+        if not url.startswith(("http://", "https://")):
+            url = split_url(url).geturl()  # the scheme in lower case
         while True:
             response = self._attempts(request, url, budget)
             target = response.headers.get("Location")
@@ -214,15 +216,17 @@ class Transport:
         finally:
             if self._observe is not None:
                 self._observe(_finished(request, url, raw, error, time.monotonic() - started))
+            error = None  # it knows this frame: together they would stay until the garbage collector comes by
         return raw
 
     def _headers(self, request: Request, *, at_home: bool) -> dict[str, str]:
-        headers = {"User-Agent": self._user_agent, "Accept-Encoding": "identity"}
         if at_home:
-            headers.update(request.headers)
-            headers.update(request.private)
+            given = {**request.headers, **request.private}
         else:
-            headers.update({name: value for name, value in request.headers.items() if name.lower() in _PORTABLE})
+            given = {name: value for name, value in request.headers.items() if name.lower() in _PORTABLE}
+        taken = {name.lower() for name in given}
+        ours = {"User-Agent": self._user_agent, "Accept-Encoding": "identity"}
+        headers = {name: value for name, value in ours.items() if name.lower() not in taken} | given
         if isinstance(request.body, bytes):
             headers["Content-Length"] = str(len(request.body))
         elif request.body is not None:

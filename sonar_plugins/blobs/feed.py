@@ -31,11 +31,12 @@ class Feed:
             close()
 
     def _take(self, offset: int, length: int) -> Generator[bytes, None, None]:
+        mine: Iterator[bytes] | None = None
         try:
             if self._blocks is None or self._position != offset:
                 self.close()
                 self._blocks, self._position, self._held = iter(self._source.open(offset)), offset, b""
-            left = length
+            mine, left = self._blocks, length
             while left:
                 block = self._held or self._next()
                 block, self._held = block[:left], block[left:] or self._next()
@@ -48,7 +49,8 @@ class Feed:
                     raise IntegrityError(f"the content is longer than its {self._size} bytes")
                 yield block
         except GeneratorExit:  # the request ended before its body did
-            self.close()
+            if self._blocks is mine:
+                self.close()
             raise
         except BaseException as error:
             self.failure = error

@@ -111,3 +111,14 @@ def test_the_source_is_closed() -> None:
     assert closed == []
     feed.close()
     assert closed == [0]
+
+
+def test_a_piece_that_was_given_up_does_not_close_the_next() -> None:
+    """The garbage collector ends the first when it comes by, which may be while the second is sent."""
+    feed = Feed(Counted(b"0123456789", 2), 10)
+    first = iter(feed.piece(0, 10)())
+    assert next(first) == b"01"
+    second = iter(feed.piece(0, 10)())
+    assert next(second) == b"01"
+    first.close()  # type: ignore[attr-defined]
+    assert b"".join(second) == b"23456789"

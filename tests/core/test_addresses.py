@@ -47,7 +47,9 @@ def test_reach(address: str, expected: Reach) -> None:
     assert reach(address) is expected
 
 
-@pytest.mark.parametrize("host", ["1.2.3.4", "[::1]", "::1", "[fe80::1%25eth0]", "127.1", "0x7f000001", "017700000001"])
+@pytest.mark.parametrize(
+    "host", ["1.2.3.4", "[::1]", "::1", "[fe80::1%25eth0]", "127.1", "0x7f000001", "017700000001", "1.2.3.4."]
+)
 def test_literals(host: str) -> None:
     assert is_literal(host)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sonar_core.errors import ConnectionFailed, SettingsError, SonarError
+from sonar_core.errors import ConnectionFailed, IntegrityError, ProtocolError, SettingsError, SonarError
 from sonar_core.proxies import proxy_for
 from sonar_core.testing.scripted import Answer, Origin
 from sonar_core.transport import Request
@@ -137,3 +137,24 @@ def test_a_proxy_without_a_scheme_is_http(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("https_proxy", "proxy.test:3128")
     assert proxy_for("https", "registry.test:443") == "http://proxy.test:3128"
     assert proxy_for("http", "registry.test:80") is None
+
+
+def test_what_is_not_the_proxys_fault_is_not_blamed_on_it(
+    scripted: Origin, proxied: TinyProxy, transports: Callable[..., Transport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", proxied.url)
+    transport = transports("http://registry.test", attempts=3)
+    scripted.on("GET", "/junk", Answer(raw=b"SSH-2.0\r\n\r\n", then="close"))
+    with pytest.raises(ProtocolError, match="not an HTTP answer") as caught:
+        transport.send(Request("GET", "http://registry.test/junk"))
+    assert "proxy" not in str(caught.value)
+    opened: list[int] = []
+
+    def body() -> Iterator[bytes]:
+        opened.append(1)
+        yield b"12"
+        raise IntegrityError("bad digest")
+
+    with pytest.raises(IntegrityError, match="bad digest"):
+        transport.send(Request("PUT", "http://registry.test/x", body=body, length=4))
+    assert opened == [1]

@@ -231,6 +231,59 @@ def test_a_method_that_would_break_out(method: str, scripted: Origin, transports
     assert scripted.connections == 0
 
 
+@pytest.mark.parametrize("pieces", [[b"12"], [b"12", b"345"], [], [b"12345"]])
+def test_a_body_that_has_not_its_length(
+    pieces: list[bytes], scripted: Origin, transports: Callable[..., Transport]
+) -> None:
+    """What is missing would be taken from the next request, what is too much would be one."""
+    scripted.default = Answer(200, body=b"mine")
+    transport = transports(scripted.url)
+    with pytest.raises(UsageError, match="the body of a request"):
+        transport.send(Request("PUT", f"{scripted.url}/x", body=lambda: iter(pieces), length=4))
+    assert transport.send(Request("GET", f"{scripted.url}/y")).read(10) == b"mine"
+    assert [call.path for call in scripted.requests if call.method == "GET"] == ["/y"]
+
+
+@pytest.mark.parametrize("name", ["Host", "content-length", "Transfer-Encoding", "connection"])
+def test_headers_that_say_how_a_request_is_sent(
+    name: str, scripted: Origin, transports: Callable[..., Transport]
+) -> None:
+    with pytest.raises(UsageError, match="can't be given"):
+        transports(scripted.url).send(Request("GET", f"{scripted.url}/x", headers={name: "1"}))
+    assert scripted.connections == 0
+
+
+def test_headers_in_another_case_are_the_same(scripted: Origin, transports: Callable[..., Transport]) -> None:
+    scripted.on("GET", "/x", Answer(200))
+    transports(scripted.url).send(Request("GET", f"{scripted.url}/x", headers={"user-agent": "me"})).close()
+    assert [value for name, value in scripted.requests[0].headers if name.lower() == "user-agent"] == ["me"]
+
+
+def test_a_scheme_in_capitals(scripted: Origin, transports: Callable[..., Transport]) -> None:
+    scripted.on("GET", "/x", Answer(200, body=b"mine"))
+    url = scripted.url.replace("http", "HTTP")
+    assert transports(scripted.url).send(Request("GET", f"{url}/x")).read(10) == b"mine"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://%3169.254.169.254/",
+        "http://169.254.169.254\\/latest",
+        "http://h\\@169.254.169.254/",
+        "http://a%2eb/",
+        "http://a b/",
+        "http://[::1]x/",
+        "http://[::1/",
+    ],
+)
+def test_hosts_that_others_would_read_in_another_way(url: str) -> None:
+    with pytest.raises(ProtocolError):
+        At.of(url)
+    with pytest.raises(ProtocolError):
+        split_url(url)
+
+
 def test_a_request_shows_no_secret() -> None:
     request = Request(
         "GET", "https://u:pass@h/x?X-Sig=secret&n=5", headers={"A": "secret"}, private={"B": "secret"}, body=b"secret"

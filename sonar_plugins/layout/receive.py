@@ -1,7 +1,6 @@
 """A blob into a file: written in place, hashed behind, in several streams where one is slow.
 
-The hash takes the blocks from memory while there is one stream. With several, which write in any order, it reads
-them from the file again (it is in the page cache). A
+The hash reads what was written from the file (it is in the page cache), so that streams may write in any order. A
 stream that is slow (less than `_SLOW`) gets help: others take over the second half of what is left, again and again,
 by asking for a range. A source that knows no ranges is read by one stream.
 """
@@ -20,7 +19,6 @@ from sonar_core.stores import Blob
 
 _SMALL = 8 * 1024 * 1024  # bytes; below it neither helpers nor a hash behind are worth a thread
 _WINDOW = 4 * 1024 * 1024  # bytes that are mapped at once to be hashed; what is mapped counts as memory used
-_FRESH = 4  # blocks that wait in memory to be hashed
 _STEP = 1024 * 1024  # bytes that are at least hashed at once; a multiple of the page size
 _SLOW = 64 * 1024 * 1024  # bytes per second
 _PATIENCE = 0.5  # seconds that one waits for a thread after an error; it may hang on a connection
@@ -93,7 +91,6 @@ class _Receiver:
         self._ranges = True
         self._started: float | None = None  # when the first block had come
         self._helpers: list[threading.Thread] = []
-        self._fresh: dict[int, bytes] = {}  # blocks that are to be hashed, by where they begin; of the one stream
 
     def run(self) -> None:
         digest: list[str] = []
@@ -141,10 +138,6 @@ class _Receiver:
                 block, held = block[:room], block[room:]
                 write_all(self._file, block, segment.position)
                 with self._changed:
-                    while len(self._fresh) >= _FRESH and not self._helpers and self._failure is None:
-                        self._changed.wait()
-                    if not self._helpers:
-                        self._fresh[segment.position] = block
                     segment.position += len(block)
                     self._changed.notify_all()
                 if self._is_slow():
@@ -211,24 +204,14 @@ class _Receiver:
         found, hashed = self._blob.descriptor.digest.hasher(), 0
         while hashed < self._size:
             with self._changed:
-                while self._failure is None and not self._fresh and (ready := self._ready(hashed)) is None:
+                while self._failure is None and (ready := self._ready(hashed)) is None:
                     self._changed.wait()
                 if self._failure is not None:
                     return
-                if block := self._fresh.pop(hashed, b""):
-                    self._changed.notify_all()
-            if block:
-                found.update(block)
-                hashed += len(block)
-                continue
             while ready is not None and hashed < ready:
-                skip = hashed % mmap.ALLOCATIONGRANULARITY
                 count = min(_WINDOW, ready - hashed)
-                with (
-                    mmap.mmap(self._file, skip + count, prot=mmap.PROT_READ, offset=hashed - skip) as window,
-                    memoryview(window)[skip:] as view,
-                ):
-                    found.update(view)
+                with mmap.mmap(self._file, count, prot=mmap.PROT_READ, offset=hashed) as window:
+                    found.update(window)
                 hashed += count
         result.append(found.hexdigest())
 

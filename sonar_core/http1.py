@@ -114,7 +114,7 @@ def _body_length(method: str, status: int, headers: Headers) -> tuple[bool, int 
 
     RFC 9112, section 6.3. Raises NoHttp where that can't be known.
     """
-    if method == "HEAD" or status < _OK or status in (_NO_CONTENT, _NOT_MODIFIED):
+    if method == "HEAD" or status in (_NO_CONTENT, _NOT_MODIFIED):
         return False, 0
     codings = {text.strip().lower() for text in headers.get("transfer-encoding", "identity").split(",")}
     if codings == {"chunked"}:
@@ -144,9 +144,9 @@ class Answer:
         self.status = head.status
         self.headers = head.headers
         self._keeps = head.keeps
-        #: The bytes that are still to come, of this chunk where there are chunks; None where the end ends it.
+        #: The bytes that are still to come: of this chunk where there are chunks, None before the first; else of the
+        #: body, None where the end of the connection ends it.
         self.chunked, self.left = _body_length(method, head.status, head.headers)
-        self._in_chunk = False
         self.ended = False
         if self.left == 0:
             self._end(self._keeps)
@@ -183,12 +183,12 @@ class Answer:
 
     def _next_chunk(self, reader: io.BufferedReader[Timed]) -> None:
         """Read a chunk's size, or the trailer after the last (RFC 9112, section 7.1)."""
-        if self._in_chunk and self._line(reader) not in (b"\r\n", b"\n"):
+        if self.left is not None and self._line(reader) not in (b"\r\n", b"\n"):
             raise NoHttp("a chunk that is longer than it says")
         found = _CHUNK_SIZE.fullmatch(self._line(reader))
         if found is None:
             raise NoHttp("the size of a chunk that is none")
-        self.left, self._in_chunk = int(found[1], 16), True
+        self.left = int(found[1], 16)
         if self.left == 0:
             self._end(self._keeps and self._trailer_ends(reader))
 

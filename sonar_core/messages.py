@@ -98,6 +98,11 @@ class Request:
     patience: float | None = None
 
     @property
+    def size(self) -> int | None:
+        """The size of the body in bytes where it is known."""
+        return len(self.body) if isinstance(self.body, bytes) else self.length
+
+    @property
     def may_repeat(self) -> bool:
         """Whether a second attempt does no harm."""
         return self.method in _REPEATABLE if self.repeatable is None else self.repeatable
@@ -194,7 +199,7 @@ class Response:
 
     def discard(self) -> None:
         """Close an answer whose body nobody wants. A short one that has come is read, and keeps the connection."""
-        if not self._answer.ended and (self._answer.chunked or (self.length or _SCRAPS + 1) <= _SCRAPS):
+        if not self._answer.ended and (self._answer.chunked or (self._answer.left or _SCRAPS + 1) <= _SCRAPS):
             self._answer.hurry()
             left = _SCRAPS
             with suppress(Exception):

@@ -16,7 +16,6 @@ T = TypeVar("T")
 READ_AHEAD = 64 * 1024  # bytes
 SLOWEST = 1024  # bytes a second; a body below this for as long as the time limit counts as stopped
 
-
 _EMPTY_LINE = re.compile(rb"\n\r?\n")  # a line may end without a CR (RFC 9112, section 2.2)
 
 

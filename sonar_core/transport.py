@@ -227,13 +227,13 @@ class Transport:
         taken = {name.lower() for name in given}
         ours = {"User-Agent": self._user_agent, "Accept-Encoding": "identity"}
         headers = {name: value for name, value in ours.items() if name.lower() not in taken} | given
-        if isinstance(request.body, bytes):
-            headers["Content-Length"] = str(len(request.body))
-        elif request.body is not None:
-            framing = ("Transfer-Encoding", "chunked") if request.length is None else ("Content-Length", request.length)
-            headers[framing[0]] = str(framing[1])
-        elif request.body is None and request.method in ("POST", "PUT", "PATCH"):
-            headers["Content-Length"] = "0"
+        if request.body is None:
+            if request.method in ("POST", "PUT", "PATCH"):
+                headers["Content-Length"] = "0"
+        elif request.size is None:
+            headers["Transfer-Encoding"] = "chunked"
+        else:
+            headers["Content-Length"] = str(request.size)
         return headers
 
     def _pool(self, url: str, origin: Origin) -> Any:
@@ -303,7 +303,7 @@ def _finished(request: Request, url: str, raw: Answer | None, error: BaseExcepti
         url=redact_url(url),
         status=raw.status if raw is not None else None,
         seconds=seconds,
-        sent=len(request.body) if isinstance(request.body, bytes) else request.length,
+        sent=request.size,
         received=0 if request.method == "HEAD" else received,
         error="" if error is None else cause_of(error),
     )

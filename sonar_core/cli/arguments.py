@@ -5,7 +5,7 @@ def ls(repository: RepositoryArgument, connect: Connect) -> Iterator[str]: ...
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,15 +13,18 @@ from sonar_core.reference import Reference, Registry, Repository
 
 from .completion import complete_reference, complete_repository
 
-RegistryArgument = Annotated[
-    Registry | None,
-    typer.Argument(
+
+def registry_argument(unless_given: str) -> Any:
+    """A registry that need not be given; `unless_given` says what holds then."""
+    return typer.Argument(
         parser=Registry.parse,
         metavar="[REGISTRY]",
-        help="A host, as ghcr.io or localhost:5000. [$SONAR_REGISTRY, else localhost]",
+        help=f"A host, as ghcr.io or localhost:5000{unless_given}",
         show_default=False,
-    ),
-]
+    )
+
+
+RegistryArgument = Annotated[Registry | None, registry_argument(". [$SONAR_REGISTRY, else localhost]")]
 RepositoryArgument = Annotated[
     Repository,
     typer.Argument(

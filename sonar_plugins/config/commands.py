@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import typer
-
+from sonar_core.cli.arguments import registry_argument
 from sonar_core.redaction import printable
 from sonar_core.reference import Registry
 from sonar_core.settings import Settings, about, option_names
@@ -24,15 +23,7 @@ class SettingRow:
 
 def show(
     settings: Settings,
-    registry: Annotated[
-        Registry | None,
-        typer.Argument(
-            parser=Registry.parse,
-            metavar="[REGISTRY]",
-            help="A host, as ghcr.io or localhost:5000; unless given, what holds for all.",
-            show_default=False,
-        ),
-    ] = None,
+    registry: Annotated[Registry | None, registry_argument("; unless given, what holds for all.")] = None,
 ) -> list[SettingRow]:
     """Show the settings in force, and where each comes from; with REGISTRY, those for that one.
 
